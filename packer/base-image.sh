@@ -1,0 +1,77 @@
+#!/bin/sh
+# Makes a machine of a base image: systemd as PID 1, Python for Ansible, sshd, sudo.
+#
+#   packer/base-image.sh [--pull] IMAGE TAG
+#
+# IMAGE  where to start, e.g. debian:bookworm
+# TAG    the name that the result gets, e.g. goldsmith/base:debian-bookworm
+# --pull look for a newer IMAGE and prepare it again, even if TAG is there
+#
+# It pulls IMAGE. Where no registry answers and IMAGE is debian:SUITE, it makes the same
+# system with mmdebstrap from Debian's archive and says so. Exit: 0 made or there already, 1 failed, 2 usage.
+set -eu
+
+packages="ca-certificates dbus iproute2 openssh-server python3 python3-apt sudo systemd systemd-sysv"
+# A base belongs to no machine: what makes a machine its own is made at its first boot.
+unmake="rm -f /etc/ssh/ssh_host_*_key /etc/ssh/ssh_host_*_key.pub /var/lib/dbus/machine-id; : > /etc/machine-id"
+
+config='ENV container=docker
+STOPSIGNAL SIGRTMIN+3
+LABEL org.goldsmith.base=1
+CMD ["/lib/systemd/systemd"]'
+
+say() { printf 'base-image: %s\n' "$*" >&2; }
+usage() { sed -n '2,11s/^# \{0,1\}//p' "$0" >&2; exit 2; }
+
+pull=
+if [ "${1:-}" = --pull ]; then pull=1; shift; fi
+[ $# -eq 2 ] || usage
+image=$1 tag=$2
+
+work=$(mktemp -d "${TMPDIR:-/tmp}/goldsmith-base.XXXXXX")
+trap 'rm -rf "$work"' EXIT
+trap 'exit 130' INT
+trap 'exit 143' TERM
+
+if [ -z "$pull" ] && docker image inspect "$tag" >/dev/null 2>&1; then
+  say "$tag is there (--pull makes it again)"
+  exit 0
+fi
+
+have=
+if [ -z "$pull" ] && docker image inspect "$image" >/dev/null 2>&1; then
+  say "$image is on this machine"
+  have=1
+elif say "docker pull $image" && timeout 600 docker pull "$image" >"$work/pull.log" 2>&1; then
+  have=1
+fi
+
+if [ -n "$have" ]; then
+  say "adding systemd, Python and sshd to $image"
+  # Services must not start while packages are laid down in a build step that has no init.
+  docker build --quiet --tag "$tag" - >"$work/build.log" 2>&1 <<EOF || { cat "$work/build.log" >&2; say "cannot prepare $image: it must be a Debian whose package archive answers"; exit 1; }
+FROM $image
+RUN printf '#!/bin/sh\nexit 101\n' > /usr/sbin/policy-rc.d && chmod 755 /usr/sbin/policy-rc.d \\
+ && apt-get update \\
+ && DEBIAN_FRONTEND=noninteractive apt-get install -y --no-install-recommends $packages \\
+ && apt-get clean && rm -rf /var/lib/apt/lists/* /usr/sbin/policy-rc.d && $unmake
+$config
+EOF
+else
+  reason=$(tail -n 1 "$work/pull.log")
+  case $image in
+    debian:*) suite=${image#debian:} ;;
+    *) say "cannot pull $image: $reason"; say "no registry answers; without one only debian:SUITE can be made"; exit 1 ;;
+  esac
+  command -v mmdebstrap >/dev/null || { say "cannot pull $image: $reason"; say "install mmdebstrap to make it here: apt-get install mmdebstrap"; exit 1; }
+  say "no registry answers ($reason)"
+  say "making Debian $suite with mmdebstrap instead"
+  mmdebstrap --quiet --variant=minbase --include="$(echo "$packages" | tr ' ' ,)" \
+    --customize-hook="chroot \"\$1\" sh -c '$unmake'" \
+    --customize-hook='rm -f "$1/etc/hostname" "$1/etc/resolv.conf"' \
+    --customize-hook='rm -rf "$1"/var/lib/apt/lists/*' \
+    "$suite" "$work/rootfs.tar" 2>"$work/mmdebstrap.log" || { tail -n 5 "$work/mmdebstrap.log" >&2; say "mmdebstrap failed"; exit 1; }
+  id=$(docker import "$work/rootfs.tar")
+  printf 'FROM %s\n%s\n' "$id" "$config" | docker build --quiet --tag "$tag" - >/dev/null
+fi
+say "$tag is ready"
