@@ -1,0 +1,32 @@
+source "docker" "image" {
+  image  = var.base_image
+  pull   = false
+  commit = true
+
+  # Under /tmp, which is a tmpfs here: the default would stay in the image as an empty folder.
+  container_dir = "/tmp/packer-files"
+
+  # systemd is PID 1 while the roles run, as on a live host.
+  run_command = [
+    "-d",
+    "--label", "org.goldsmith.owner=build",
+    "--label", "org.goldsmith.build=${var.build_id}",
+    "--cap-add", "SYS_ADMIN",
+    "--cap-add", "NET_ADMIN",
+    "--security-opt", "seccomp=unconfined",
+    "--security-opt", "apparmor=unconfined",
+    "--cgroupns=private",
+    "-v", "/sys/fs/cgroup:/sys/fs/cgroup:ro",
+    "--tmpfs", "/run",
+    "--tmpfs", "/tmp:exec",
+    "-e", "container=docker",
+    "{{ .Image }}",
+    "/lib/systemd/systemd",
+  ]
+
+  changes = concat([
+    "STOPSIGNAL SIGRTMIN+3",
+    "CMD [\"/lib/systemd/systemd\"]",
+    "LABEL org.goldsmith.owner=image",
+  ], var.changes)
+}
