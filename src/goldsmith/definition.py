@@ -1,0 +1,113 @@
+"""The definition's digest: everything that goes into an image, as one number.
+
+Too much in it costs a build that was not needed; too little gives a stale image. So every file of the project
+counts, except what can't reach a machine: Goldsmith's own output, version control, dot files and Markdown at
+the top. Judged elsewhere, and so left out too: the policy, and goldsmith.yml beyond the image's own entry.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import importlib.metadata
+import json
+import os
+from collections.abc import Iterable, Iterator
+from pathlib import Path
+
+from goldsmith import config, proc
+
+SKIPPED_FOLDERS = frozenset({"__pycache__", "node_modules"})
+
+
+def digest(project: config.Project, image: config.Image) -> str:
+    """SHA-256 (hex) over the image's entry, the project's files, and the roles and collections outside it."""
+    total = hashlib.sha256()
+    total.update(json.dumps(image.model_dump(), sort_keys=True).encode())
+    for label, path in sorted({**_project(project), **dict(_outside(project.root))}.items()):
+        total.update(f"\0{label}\0{_mode(path)}\0".encode(errors="surrogateescape"))
+        total.update(_content(path))
+    return total.hexdigest()
+
+
+def content_key(definition: str, base: str, tools: dict[str, str], templates: Iterable[Path]) -> str:
+    """SHA-256 (hex) over all that an image is made of: definition, base image, tools, Packer's templates."""
+    total = hashlib.sha256(json.dumps([definition, base, tools], sort_keys=True).encode())
+    for path in sorted(templates):
+        total.update(path.name.encode() + b"\0" + path.read_bytes())
+    return total.hexdigest()
+
+
+def tool_versions() -> dict[str, str]:
+    """Versions of what builds and converges. Those of Python packages are read, not asked for: a cached
+    build has less than a second."""
+    versions = {name: importlib.metadata.version(name) for name in ("ansible", "ansible-core", "goldsmith")}
+    packer = proc.run(["packer", "version"], env={"CHECKPOINT_DISABLE": "1"}).text.splitlines()
+    versions["packer"] = packer[0].removeprefix("Packer v")
+    return versions
+
+
+def ansible_environment(root: Path) -> dict[str, str]:
+    """What Ansible needs to see the project's ansible.cfg from any working directory."""
+    file = root / "ansible.cfg"
+    return {} if "ANSIBLE_CONFIG" in os.environ or not file.exists() else {"ANSIBLE_CONFIG": str(file)}
+
+
+def _project(project: config.Project) -> dict[str, Path]:
+    ignored = {project.output.resolve(), (project.root / project.config.policy).resolve()}
+    ignored.add(project.root / config.FILE_NAME)
+    found = {}
+    for path in _files(project.root, ignored):
+        name = str(path.relative_to(project.root))
+        if "/" in name or not name.endswith(".md"):
+            found[f"project/{name}"] = path
+    return found
+
+
+def _outside(root: Path) -> Iterator[tuple[str, Path]]:
+    """Roles and collections that Ansible would find outside the project.
+
+    A collection that was installed is known by its MANIFEST.json, which holds a checksum of each file; one
+    in development by its files. What the `ansible` package brings is known by that package's version.
+    """
+    os.environ.update(ansible_environment(root))
+    from ansible import constants  # noqa: PLC0415 - reads the configuration, and takes 0.2 s
+
+    for folder in map(Path, constants.DEFAULT_ROLES_PATH):
+        if folder.is_dir() and not folder.is_relative_to(root):
+            for path in _files(folder, set()):
+                yield f"roles/{path.relative_to(folder)}", path
+    for folder in map(Path, constants.COLLECTIONS_PATHS):
+        for collection in sorted(folder.glob("ansible_collections/*/*")):
+            label = f"collections/{collection.parent.name}.{collection.name}"
+            if (collection / "MANIFEST.json").is_file():
+                yield label, collection / "MANIFEST.json"
+                continue
+            for part in ("playbooks", "plugins", "roles"):
+                for path in _files(collection / part, set()):
+                    yield f"{label}/{path.relative_to(collection)}", path
+
+
+def _files(folder: Path, ignored: set[Path]) -> Iterator[Path]:
+    for parent, folders, names in os.walk(folder):
+        here = Path(parent)
+        folders[:] = sorted(
+            name
+            for name in folders
+            if not name.startswith(".") and name not in SKIPPED_FOLDERS and here / name not in ignored
+        )
+        yield from (
+            here / name for name in sorted(names) if not name.startswith(".") and here / name not in ignored
+        )
+
+
+def _mode(path: Path) -> str:
+    """Kind and permissions, as far as they reach a machine: a link, or an executable or plain file."""
+    if path.is_symlink():
+        return "link"
+    return "x" if path.stat().st_mode & 0o100 else "-"
+
+
+def _content(path: Path) -> bytes:
+    if path.is_symlink():
+        return os.fsencode(path.readlink())
+    return hashlib.sha256(path.read_bytes()).digest()

@@ -1,0 +1,189 @@
+"""The one place where programs are started, waited for and stopped."""
+
+from __future__ import annotations
+
+import contextlib
+import os
+import shutil
+import signal
+import subprocess
+import threading
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from types import FrameType
+from typing import IO
+
+from goldsmith.errors import GoldsmithError, ToolError
+
+GRACE = 30.0
+"""Seconds that an interrupted program has to clean up before it is killed."""
+
+INSTALL = {
+    "ansible-galaxy": "pip install 'ansible>=12,<13'",
+    "ansible-playbook": "pip install 'ansible>=12,<13'",
+    "docker": "apt-get install docker.io",
+    "git": "apt-get install git",
+    "mmdebstrap": "apt-get install mmdebstrap",
+    "packer": "apt-get install packer",
+    "ssh": "apt-get install openssh-client",
+}
+"""Program -> the command that installs it on Debian."""
+
+
+class Interrupted(BaseException):
+    """SIGINT, SIGTERM or SIGHUP came. Not an Exception: only the command line ends with it."""
+
+    def __init__(self, signum: int) -> None:
+        super().__init__(signum)
+        self.signum = signum
+
+    @property
+    def exit_code(self) -> int:
+        """128 + the signal's number, as a shell reports it."""
+        return 128 + self.signum
+
+
+@contextlib.contextmanager
+def interruptible() -> Iterator[None]:
+    """Turn SIGINT, SIGTERM and SIGHUP into `Interrupted` for as long as the block runs."""
+
+    def handler(signum: int, _frame: FrameType | None) -> None:
+        raise Interrupted(signum)
+
+    signals = (signal.SIGINT, signal.SIGTERM, signal.SIGHUP)
+    before = {signum: signal.signal(signum, handler) for signum in signals}
+    try:
+        yield
+    finally:
+        for signum, old in before.items():
+            signal.signal(signum, old)
+
+
+@contextlib.contextmanager
+def uninterrupted() -> Iterator[None]:
+    """Hold SIGINT, SIGTERM and SIGHUP back: for clean-up that must reach its end."""
+    held = {signal.SIGINT, signal.SIGTERM, signal.SIGHUP}
+    before = signal.pthread_sigmask(signal.SIG_BLOCK, held)
+    try:
+        yield
+    finally:
+        signal.pthread_sigmask(signal.SIG_SETMASK, before)
+
+
+@dataclass(frozen=True)
+class Completed:
+    """What a program left: its argv, exit code, and what it wrote."""
+
+    argv: tuple[str, ...]
+    code: int
+    stdout: bytes
+    stderr: bytes
+
+    @property
+    def text(self) -> str:
+        """Standard output as text, without the last newline."""
+        return self.stdout.decode(errors="replace").rstrip("\n")
+
+    @property
+    def error(self) -> str:
+        """Standard error as text, without the last newline."""
+        return self.stderr.decode(errors="replace").rstrip("\n")
+
+
+def require(program: str) -> str:
+    """The program's path.
+
+    Raises:
+        ToolError: it is not on PATH; the hint says how to install it.
+    """
+    found = shutil.which(program)
+    if found is None:
+        install = INSTALL.get(program)
+        raise ToolError(
+            f"{program} is not installed, or not on PATH",
+            hint=f"install it: {install}" if install else "`goldsmith doctor` lists all that is needed",
+        )
+    return found
+
+
+def run(
+    argv: Sequence[str],
+    *,
+    cwd: Path | None = None,
+    env: Mapping[str, str] | None = None,
+    stdin: bytes = b"",
+    timeout: float | None = None,
+    check: bool = True,
+    on_line: Callable[[str], None] | None = None,
+) -> Completed:
+    """Run one program to its end.
+
+    With `on_line`, every line of standard output and error goes to it as it comes, and is not kept.
+    When this process is interrupted, the program's process group gets SIGINT, has `GRACE` seconds to clean
+    up, and is then killed; the interruption goes on upwards.
+
+    Raises:
+        ToolError: the program is not installed.
+        GoldsmithError: `check` and it failed (the message ends with its last line of error), or it
+            ran longer than `timeout` seconds.
+    """
+    command = (require(argv[0]), *argv[1:])
+    process = subprocess.Popen(
+        command,
+        cwd=cwd,
+        env={**os.environ, **env} if env else None,
+        stdin=subprocess.PIPE,
+        stdout=subprocess.PIPE,
+        stderr=subprocess.STDOUT if on_line else subprocess.PIPE,
+        start_new_session=True,  # a Ctrl-C reaches the program through us, once
+    )
+    try:
+        if on_line:
+            stdout, stderr = b"", b""
+            _feed(process.stdin, stdin)
+            assert process.stdout is not None  # noqa: S101 - Popen was given a pipe
+            for line in process.stdout:
+                on_line(line.decode(errors="replace").rstrip("\r\n"))
+            process.wait(timeout)
+        else:
+            stdout, stderr = process.communicate(stdin, timeout)
+    except subprocess.TimeoutExpired:
+        _stop(process)
+        raise GoldsmithError(f"{argv[0]} gave no answer within {timeout:g} s") from None
+    except BaseException:
+        _stop(process)
+        raise
+    done = Completed(tuple(argv), process.returncode, stdout, stderr)
+    if check and done.code != 0:
+        lines = (done.error or done.text).splitlines()
+        reason = lines[-1] if lines else f"exit code {done.code}"
+        raise GoldsmithError(f"{' '.join(argv[:3])} failed: {reason}")
+    return done
+
+
+def _feed(pipe: IO[bytes] | None, data: bytes) -> None:
+    """Write `data` and close, without waiting for the reader."""
+    if pipe is None:
+        return
+
+    def write() -> None:
+        with contextlib.suppress(BrokenPipeError), pipe:
+            pipe.write(data)
+
+    threading.Thread(target=write, daemon=True).start()
+
+
+def _stop(process: subprocess.Popen[bytes]) -> None:
+    """End the process group: SIGINT, a grace, SIGKILL."""
+    with uninterrupted():
+        for signum, wait in ((signal.SIGINT, GRACE), (signal.SIGKILL, None)):
+            with contextlib.suppress(ProcessLookupError):
+                os.killpg(process.pid, signum)
+            try:
+                process.communicate(timeout=wait)
+            except subprocess.TimeoutExpired:
+                continue
+            except ValueError:  # its pipes are closed already
+                process.wait()
+            return
