@@ -17,7 +17,7 @@ unmake="rm -f /etc/ssh/ssh_host_*_key /etc/ssh/ssh_host_*_key.pub /var/lib/dbus/
 
 config='ENV container=docker
 STOPSIGNAL SIGRTMIN+3
-LABEL org.goldsmith.base=1
+LABEL org.goldsmith.owner=base
 CMD ["/lib/systemd/systemd"]'
 
 say() { printf 'base-image: %s\n' "$*" >&2; }

@@ -118,8 +118,10 @@ def load(path: Path) -> Project:
 
 def _check_paths(project: Project, document: yamlfile.Document) -> None:
     """What the file names must be there: better said now than by Packer."""
-    named = [(("images", name, "playbook"), image.playbook) for name, image in project.config.images.items()]
-    named.append((("inventory",), project.config.inventory))
+    named: list[tuple[tuple[str, ...], str]] = [
+        *((("images", name, "playbook"), image.playbook) for name, image in project.config.images.items()),
+        (("inventory",), project.config.inventory),
+    ]
     for key, value in named:
         if not is_collection_name(value) and not (project.root / value).exists():
             raise UsageError(

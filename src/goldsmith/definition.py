@@ -95,9 +95,7 @@ def _files(folder: Path, ignored: set[Path]) -> Iterator[Path]:
             for name in folders
             if not name.startswith(".") and name not in SKIPPED_FOLDERS and here / name not in ignored
         )
-        yield from (
-            here / name for name in sorted(names) if not name.startswith(".") and here / name not in ignored
-        )
+        yield from (here / name for name in sorted(names) if not name.startswith(".") and here / name not in ignored)
 
 
 def _mode(path: Path) -> str:

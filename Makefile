@@ -1,0 +1,47 @@
+# Goldsmith. `make` alone lists what there is. Everything installs what it needs; all of it can be run again.
+.DEFAULT_GOAL := help
+.PHONY: help setup demo test test-all lint sanity unit integration molecule lock docs clean
+
+SHELL := /bin/bash
+export PATH := $(CURDIR)/.venv/bin:$(PATH)
+export CHECKPOINT_DISABLE := 1
+
+help: ## list the targets
+	@sed -n 's/^\([a-z-]*\):.*## /\1\t/p' $(MAKEFILE_LIST) | expand -t 14
+
+setup: ## install what is missing (apt, .venv) and start Docker
+	@scripts/setup.sh
+
+demo: setup ## the main job: one definition, an image and two live hosts, and the proof that they are equal
+	@python examples/demo.py
+
+test: setup ## everything that CI runs: lint, unit, then real Docker, Packer, sshd, Molecule
+	@scripts/test.sh lint unit integration molecule leftovers
+
+test-all: setup ## test, and what takes longer
+	@scripts/test.sh lint sanity unit integration molecule leftovers
+
+lint: setup ## ruff, mypy, yamllint, ansible-lint, packer fmt and validate, shell
+	@scripts/test.sh lint
+
+sanity: setup ## ansible-test sanity on the collection
+	@scripts/test.sh sanity
+
+unit: setup ## unit tests
+	@scripts/test.sh unit
+
+integration: setup ## tests on real Docker, Packer and sshd
+	@scripts/test.sh integration leftovers
+
+molecule: setup ## the scenario `default`
+	@scripts/test.sh molecule leftovers
+
+docs: setup ## write again what is generated: schemas, roles' tables
+	@scripts/docs.sh
+
+lock: setup ## resolve requirements.lock anew from pyproject.toml
+	@uv pip compile --quiet --generate-hashes --no-emit-index-url --no-emit-find-links --python-version 3.11 \
+	  --extra test --custom-compile-command "make lock" --upgrade pyproject.toml -o requirements.lock
+
+clean: ## remove all that we created here and in Docker, and nothing else
+	@scripts/clean.sh

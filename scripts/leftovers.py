@@ -1,0 +1,61 @@
+"""Ends every test run: fails if anything that we started is left. Lists what it found."""
+
+from __future__ import annotations
+
+import os
+import subprocess
+import sys
+import tempfile
+from pathlib import Path
+
+PREFIXES = ("goldsmith-", "packer-provisioner-ansible", "ansible-key", "ansible-local-")
+
+
+def lines(*argv: str) -> list[str]:
+    return subprocess.run(argv, check=True, capture_output=True, text=True).stdout.splitlines()
+
+
+def containers() -> list[str]:
+    form = "{{.Names}} ({{.Status}})"
+    return [f"container {line}" for line in lines("docker", "ps", "-a", "--filter", "label=org.goldsmith.owner", "--format", form)]
+
+
+def images() -> list[str]:
+    form = "{{.Repository}}:{{.Tag}}"
+    found = lines("docker", "images", "--filter", "label=org.goldsmith.owner", "--format", form)
+    return [f"image {line}" for line in found if ":building-" in line or line.startswith("goldsmith-test/")]
+
+
+def networks() -> list[str]:
+    return [f"network {line}" for line in lines("docker", "network", "ls", "--filter", "label=org.goldsmith.owner", "-q")]
+
+
+def mounts() -> list[str]:
+    return [f"mount {line.split()[1]}" for line in Path("/proc/mounts").read_text().splitlines() if "/goldsmith-" in line]
+
+
+def processes() -> list[str]:
+    found = []
+    for folder in Path("/proc").glob("[0-9]*"):
+        if int(folder.name) in (os.getpid(), os.getppid()):
+            continue
+        try:
+            argv = (folder / "cmdline").read_bytes().decode(errors="replace").split("\0")
+        except OSError:
+            continue
+        program = Path(argv[0]).name
+        names = {program, *(Path(word).name for word in argv[1:2])}
+        if names & {"packer", "ansible-playbook", "ansible-runner"}:
+            found.append(f"process {folder.name}: {' '.join(argv)[:100]}")
+    return found
+
+
+def temporary_files() -> list[str]:
+    folder = Path(tempfile.gettempdir())
+    return [f"file {path}" for path in sorted(folder.iterdir()) if path.name.startswith(PREFIXES)]
+
+
+if __name__ == "__main__":
+    found = [*containers(), *images(), *networks(), *mounts(), *processes(), *temporary_files()]
+    print("\n".join(f"left behind: {what}" for what in found) or "nothing is left behind")
+    sys.exit(bool(found))

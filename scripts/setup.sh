@@ -1,0 +1,69 @@
+#!/bin/sh
+# Installs what `make demo` and `make test` need on Debian 12, and starts Docker if it does not answer.
+# Says each step; does nothing that is done already. Root, or a user with sudo.
+set -eu
+cd "$(dirname "$0")/.."
+
+say() { printf '\033[1m==>\033[0m %s\n' "$*"; }
+as_root() { if [ "$(id -u)" = 0 ]; then "$@"; else sudo "$@"; fi; }
+
+# 1. Debian packages: the commands that we call, and the package that brings each.
+missing=
+need() { command -v "$1" >/dev/null 2>&1 || [ -x "/usr/sbin/$1" ] || missing="$missing $2"; }
+need dockerd docker.io
+need git git
+need ip iproute2
+need iptables iptables
+need mmdebstrap mmdebstrap
+need packer packer
+need ssh openssh-client
+need ps procps
+need python3 python3
+python3 -c 'import ensurepip, venv' 2>/dev/null || missing="$missing python3-venv"
+if [ -n "$missing" ]; then
+  say "apt-get install$missing"
+  as_root apt-get update -qq
+  # shellcheck disable=SC2086 # a list of words
+  as_root env DEBIAN_FRONTEND=noninteractive apt-get install -y -qq --no-install-recommends $missing >/dev/null
+else
+  say "Debian packages: all there"
+fi
+
+# 2. Python: .venv with exactly the versions of requirements.lock, and Goldsmith itself from this clone.
+wanted=$(cat requirements.lock pyproject.toml | sha256sum | cut -d' ' -f1)
+if [ "$(cat .venv/installed 2>/dev/null)" = "$wanted" ]; then
+  say ".venv: up to date"
+else
+  say ".venv: installing requirements.lock (about a minute)"
+  [ -x .venv/bin/python ] || python3 -m venv .venv
+  .venv/bin/python -m pip install --quiet --disable-pip-version-check --require-hashes --requirement requirements.lock
+  .venv/bin/python -m pip install --quiet --disable-pip-version-check --no-deps --no-build-isolation --editable .
+  echo "$wanted" >.venv/installed
+fi
+
+# 3. Docker.
+if as_root docker version >/dev/null 2>&1; then
+  say "Docker: answers"
+else
+  if [ "$(cat /proc/1/comm)" = systemd ]; then
+    say "Docker: systemctl start docker"
+    as_root systemctl start docker
+  else
+    say "Docker: starting dockerd (log: .cache/dockerd.log; make clean stops it)"
+    mkdir -p .cache
+    as_root setsid sh -c 'echo $$ >.cache/dockerd.pid; exec dockerd' >.cache/dockerd.log 2>&1 </dev/null &
+  fi
+  tries=0
+  until as_root docker version >/dev/null 2>&1; do
+    tries=$((tries + 1))
+    if [ $tries -gt 120 ]; then
+      echo "Docker does not answer after 60 s; see .cache/dockerd.log or journalctl -u docker" >&2
+      exit 5
+    fi
+    sleep 0.5
+  done
+fi
+if ! docker version >/dev/null 2>&1; then
+  echo "Docker answers root, but not $(id -un): add the user to the group docker (sudo usermod -aG docker $(id -un)), log in again" >&2
+  exit 5
+fi

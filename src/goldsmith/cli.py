@@ -1,0 +1,257 @@
+"""The command line. Every command: parse, call, print, end with a documented exit code."""
+
+from __future__ import annotations
+
+import json
+import os
+import shutil
+import sys
+from collections.abc import Sequence
+from pathlib import Path
+from typing import Annotated, Any
+
+import typer
+from rich.console import Console
+from rich.markup import escape
+from rich.table import Table
+
+import goldsmith
+from goldsmith import build as building
+from goldsmith import collect as collecting
+from goldsmith import compare as comparing
+from goldsmith import config, docker, doctor, files, inventory, manifest, policy, proc, report, resources
+from goldsmith import converge as converging
+from goldsmith.errors import GoldsmithError, UsageError
+from goldsmith.progress import Progress
+
+UNEXPLAINED = 3
+EXIT_CODES = """\
+Exit codes: 0 done, nothing unexplained · 1 error · 2 wrong usage (arguments, goldsmith.yml, policy) ·
+3 unexplained differences · 4 a host is unreachable · 5 a tool is missing or does not answer · 130, 143 interrupted
+"""
+
+app = typer.Typer(
+    no_args_is_help=True,
+    rich_markup_mode="rich",
+    pretty_exceptions_enable=False,
+    help="One set of Ansible roles for golden images and live hosts, and the proof that they are equal.",
+    epilog=EXIT_CODES,
+)
+
+ProjectOption = Annotated[
+    Path, typer.Option("--project", "-p", help="The project: its goldsmith.yml, or the folder that holds it.")
+]
+JsonOption = Annotated[bool, typer.Option("--json", help="JSON on standard output, for machines.")]
+HERE = Path()
+
+out = Console()
+err = Console(stderr=True)
+
+
+def _print_json(data: Any) -> None:
+    sys.stdout.write(json.dumps(data, indent=2, sort_keys=True) + "\n")
+
+
+def _version(asked: bool) -> None:
+    if asked:
+        sys.stdout.write(f"goldsmith {goldsmith.__version__}\n")
+        raise typer.Exit
+
+
+@app.callback()
+def _options(
+    version: Annotated[  # noqa: ARG001 - typer calls _version
+        bool, typer.Option("--version", callback=_version, is_eager=True, help="Show the version and end.")
+    ] = False,
+) -> None:
+    pass
+
+
+@app.command()
+def init(
+    folder: Annotated[Path, typer.Argument(help="Where; made if missing.")] = HERE,
+) -> None:
+    """Write a small complete project that builds as it is.
+
+    A web application behind nginx: goldsmith.yml, playbook, inventory, policy and the application. Files that
+    are there already are never overwritten.
+
+    Example:  goldsmith init shop && cd shop && goldsmith build web
+    """
+    source = resources.folder("example")
+    names = sorted(
+        path.relative_to(source)
+        for path in source.rglob("*")
+        if path.is_file() and not {"artifacts", "__pycache__"} & set(path.relative_to(source).parts)
+    )
+    taken = [name for name in names if (folder / name).exists()]
+    if taken:
+        raise UsageError(f"{folder / taken[0]} is there already", hint="choose an empty folder; nothing was written")
+    for name in names:
+        files.write(folder / name, (source / name).read_bytes())
+    err.print(f"wrote {len(names)} files to {folder.resolve()}", highlight=False)
+    err.print("next: goldsmith doctor, goldsmith build web, then put your hosts into inventory/hosts.yml")
+
+
+@app.command("doctor")
+def doctor_command(as_json: JsonOption = False) -> None:
+    """Show every tool: its version, what needs it, and how to install it where it is missing.
+
+    Ends with 5 when one that is required is missing.
+    """
+    found = doctor.examine()
+    if as_json:
+        _print_json([each.to_json() for each in found])
+    else:
+        table = Table(box=None, pad_edge=False)
+        for column in ("tool", "version", "needed by", "install with"):
+            table.add_column(column)
+        for each in found:
+            missing = "[bold red]missing[/]" if each.tool.required else "[yellow]missing (optional)[/]"
+            install = "" if each.version else escape(each.tool.install)
+            table.add_row(each.tool.name, escape(each.version) if each.version else missing, each.tool.needed_by, install)
+        out.print(table)
+    if doctor.missing(found):
+        raise typer.Exit(5)
+
+
+@app.command()
+def build(
+    image: Annotated[str, typer.Argument(help="Name of the image in goldsmith.yml.")],
+    force: Annotated[bool, typer.Option("--force", help="Build even if nothing changed.")] = False,
+    pull: Annotated[bool, typer.Option("--pull", help="Look for a newer base image first.")] = False,
+    verbose: Annotated[bool, typer.Option("--verbose", "-v", help="Show all that Packer and Ansible say.")] = False,
+    as_json: JsonOption = False,
+    project: ProjectOption = HERE,
+) -> None:
+    """Build a golden image with Packer, from the same playbook that converges live hosts.
+
+    The image is tagged goldsmith/IMAGE:latest and by its content key; manifest and provenance lie in
+    artifacts/images/IMAGE. With nothing changed, nothing is built. A build that fails or is interrupted
+    leaves nothing behind.
+
+    Example:  goldsmith build web
+    """
+    loaded = config.load(project)
+    with Progress(err, f"build {image}") as progress:
+        built = building.build(loaded, image, progress, force=force, pull=pull, verbose=verbose)
+    if as_json:
+        _print_json(built.to_json())
+        return
+    how = "is up to date: nothing changed" if built.cached else f"built in {built.seconds:.0f} s"
+    out.print(f"[bold green]{built.reference}[/] {how}", highlight=False)
+    out.print(f"  manifest    {_short(built.manifest)}", highlight=False, soft_wrap=True)
+    out.print(f"  provenance  {_short(built.provenance)}", highlight=False, soft_wrap=True)
+
+
+@app.command()
+def converge(
+    limit: Annotated[str, typer.Option("--limit", "-l", help="Only these hosts: an Ansible pattern.")] = "",
+    check: Annotated[bool, typer.Option("--check", "-C", help="Change nothing; show what would change.")] = False,
+    diff: Annotated[bool, typer.Option("--diff", "-D", help="Show what changes in files.")] = False,
+    as_json: JsonOption = False,
+    project: ProjectOption = HERE,
+) -> None:
+    """Converge the inventory's live hosts over SSH, with ansible-runner.
+
+    Runs the images' playbooks on the hosts. Host keys are checked. Every task's outcome goes to a JSON-lines file
+    in artifacts/converge.
+
+    Example:  goldsmith converge --limit web1 --check --diff
+    """
+    loaded = config.load(project)
+    with Progress(err, "converge" + (" (check)" if check else "")) as progress:
+        result = converging.converge(loaded, progress, limit=limit, check=check, diff=diff)
+    if as_json:
+        _print_json(result.to_json())
+    else:
+        _print_hosts(result)
+    raise typer.Exit(result.exit_code)
+
+
+def _print_hosts(result: converging.Result) -> None:
+    if result.error:
+        err.print(f"[bold red]error:[/] {escape(str(result.error))}", highlight=False, soft_wrap=True)
+        return
+    table = Table(box=None, pad_edge=False)
+    table.add_column("host")
+    table.add_column("verdict")
+    for column in ("ok", "changed", "failed"):
+        table.add_column(column, justify="right")
+    colour = {"ok": "green", "changed": "yellow", "failed": "bold red", "unreachable": "bold red"}
+    for host in result.hosts.values():
+        verdict = f"[{colour[host.verdict]}]{host.verdict}[/]"
+        table.add_row(host.name, verdict, str(host.ok), str(host.changed), str(host.failed))
+    out.print(table)
+    for host in result.hosts.values():
+        if host.message:
+            task = f' in task "{host.task}"' if host.failed else ""
+            err.print(f"[bold]{host.name}[/] {host.verdict}{escape(task)}: {escape(host.message)}", highlight=False, soft_wrap=True)
+            if host.hint:
+                err.print(f"  hint: {escape(host.hint)}", highlight=False, soft_wrap=True)
+    if result.events:
+        out.print(f"{result.seconds:.0f} s, events in {_short(result.events)}", highlight=False, soft_wrap=True)
+
+
+@app.command()
+def collect(
+    target: Annotated[str, typer.Argument(help="docker-image:NAME, docker:CONTAINER, ssh:HOST or dir:PATH.")],
+    output: Annotated[Path | None, typer.Option("--output", "-o", help="Write to this file, whole or not at all.")] = None,
+    project: ProjectOption = HERE,
+) -> None:
+    """Collect a machine's manifest: the canonical JSON record of its apps, libraries and OS.
+
+    Read-only, and nothing is installed on the machine. An image is read at rest, without running it.
+
+    Example:  goldsmith collect ssh:web1 -o web1.json
+    """
+    found = _collected(target, project)
+    if output:
+        files.write_json(output, found)
+        err.print(f"{_short(output)}: {found['digest']}", highlight=False, soft_wrap=True)
+    else:
+        sys.stdout.buffer.write(files.json_bytes(found))
+
+
+def _collected(text: str, project: Path) -> dict[str, Any]:
+    target = collecting.parse(text)
+    hosts = None
+    if target.kind == "ssh":
+        loaded = config.load(project)
+        hosts = inventory.Inventory(loaded.inventory, loaded.root)
+    with err.status(f"collecting {target}"):
+        return collecting.collect(target, hosts)
+
+
+@app.command()
+def clean() -> None:
+    """Remove what builds that were killed left in Docker. Images that were built stay."""
+    removed = docker.remove(f"{docker.OWNER}=build")
+    err.print("\n".join(f"removed {what}" for what in removed) or "nothing was left", highlight=False)
+
+
+def _short(path: Path) -> str:
+    """The path from here, if it lies below."""
+    try:
+        return str(path.resolve().relative_to(Path.cwd()))
+    except ValueError:
+        return str(path)
+
+
+def main(argv: Sequence[str] | None = None) -> None:
+    """Run the command line and end the process with its exit code."""
+    # Ansible's programs lie beside this one where the virtual environment was not activated.
+    beside = str(Path(sys.executable).parent)
+    if shutil.which("ansible-playbook") is None:
+        os.environ["PATH"] = f"{beside}{os.pathsep}{os.environ.get('PATH', '')}"
+    try:
+        with proc.interruptible():
+            app(argv)
+    except GoldsmithError as error:
+        err.print(f"[bold red]error:[/] {escape(error.message)}", highlight=False, soft_wrap=True)
+        if error.hint:
+            err.print(f"  hint: {escape(error.hint)}", highlight=False, soft_wrap=True)
+        sys.exit(error.exit_code)
+    except proc.Interrupted as stop:
+        err.print("interrupted: everything that had begun is cleaned up", highlight=False)
+        sys.exit(stop.exit_code)

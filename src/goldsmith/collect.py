@@ -1,0 +1,166 @@
+"""Brings the collector to a machine and its manifest back, in one round trip and with nothing installed there.
+
+The collector (the collection's module_utils/collector) goes over standard input as a zip archive, which the
+target's Python runs from memory.
+"""
+
+from __future__ import annotations
+
+import functools
+import io
+import json
+import shlex
+import sys
+import tempfile
+import zipfile
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+from goldsmith import docker, inventory, proc, resources
+from goldsmith.errors import GoldsmithError, UsageError
+
+KINDS = {
+    "docker-image": "NAME, an image at rest",
+    "docker": "CONTAINER, a running container",
+    "ssh": "HOST, a live host by its inventory name",
+    "dir": "PATH, the root of a system in a folder",
+}
+
+_BOOT = (
+    "import os,runpy,sys;"
+    "f=os.memfd_create('collector');"
+    "os.write(f,sys.stdin.buffer.read());"
+    "runpy.run_path('/proc/self/fd/%d'%f,run_name='__main__')"
+)
+_MAIN = "from collector.__main__ import main\nraise SystemExit(main())\n"
+
+
+@dataclass(frozen=True)
+class Target:
+    """What to collect from: `kind:name`, as in docker-image:goldsmith/web or ssh:web1."""
+
+    kind: str
+    name: str
+
+    def __str__(self) -> str:
+        return f"{self.kind}:{self.name}"
+
+
+def is_target(text: str) -> bool:
+    """Whether the text has a target's form (else it is a manifest's path)."""
+    return text.partition(":")[0] in KINDS
+
+
+def parse(text: str) -> Target:
+    """A target from its text.
+
+    Raises:
+        UsageError: there is no such kind, or no name; the hint lists the kinds.
+    """
+    kind, _, name = text.partition(":")
+    if kind not in KINDS or not name:
+        kinds = ", ".join(f"{kind}:{what}" for kind, what in KINDS.items())
+        raise UsageError(f'"{text}" is not a target', hint=f"a target is one of: {kinds}")
+    return Target(kind, name)
+
+
+def collect(target: Target, hosts: inventory.Inventory | None = None) -> dict[str, Any]:
+    """The target's manifest, as docs/manifest.md describes it. `hosts` is needed for ssh only.
+
+    Raises:
+        UsageError: no such image, container, host or folder.
+        ToolError: Docker or ssh is missing or does not answer.
+        GoldsmithError: the machine can't be reached, or the collector failed there.
+    """
+    output = _COLLECTORS[target.kind](target, hosts)
+    try:
+        found: dict[str, Any] = json.loads(output)
+    except json.JSONDecodeError:
+        raise GoldsmithError(
+            f"{target}: the collector's answer is not a manifest: {output[:80]!r}",
+            hint="does a login script print something on that machine?",
+        ) from None
+    return found
+
+
+@functools.cache
+def _archive() -> bytes:
+    """The collector as a zip archive that Python can run."""
+    buffer = io.BytesIO()
+    with zipfile.ZipFile(buffer, "w", zipfile.ZIP_DEFLATED) as archive:
+        archive.writestr("__main__.py", _MAIN)
+        for path in sorted(resources.folder("collector").glob("*.py")):
+            archive.write(path, f"collector/{path.name}")
+    return buffer.getvalue()
+
+
+def _command(python: str, *arguments: str) -> list[str]:
+    return [python, "-c", _BOOT, *arguments]
+
+
+def _image(target: Target, _hosts: inventory.Inventory | None) -> bytes:
+    if docker.inspect_image(target.name) is None:
+        raise UsageError(
+            f"there is no Docker image {target.name} here",
+            hint="`docker images` lists them; `goldsmith build` makes one",
+        )
+    with tempfile.TemporaryDirectory(prefix="goldsmith-collect-") as folder:
+        saved = str(Path(folder) / "image.tar")
+        proc.run(["docker", "save", "--output", saved, target.name])
+        return _local("--docker-archive", saved)
+
+
+def _container(target: Target, _hosts: inventory.Inventory | None) -> bytes:
+    state = proc.run(["docker", "container", "inspect", "--format", "{{.State.Running}}", target.name], check=False)
+    if state.code != 0 or state.text != "true":
+        docker.require()
+        what = "is not running" if state.code == 0 else "does not exist"
+        raise UsageError(f"the container {target.name} {what}", hint="`docker ps` lists those that run")
+    command = _command("python3", "--root", "/", "--scope", "live")
+    return _checked(
+        target, proc.run(["docker", "exec", "--interactive", target.name, *command], stdin=_archive(), check=False)
+    )
+
+
+def _folder(target: Target, _hosts: inventory.Inventory | None) -> bytes:
+    path = Path(target.name)
+    if not path.is_dir():
+        raise UsageError(f"there is no folder {path}", hint="name the root of a system, as in dir:/mnt/image")
+    return _local("--root", str(path), "--scope", "rest")
+
+
+def _local(*arguments: str) -> bytes:
+    done = proc.run(_command(sys.executable, *arguments), stdin=_archive(), check=False)
+    return _checked(Target("dir", arguments[1]), done)
+
+
+def _ssh(target: Target, hosts: inventory.Inventory | None) -> bytes:
+    if hosts is None:
+        raise UsageError(
+            f"{target}: there is no inventory to find it in", hint="run it in a project, or name one with --project"
+        )
+    connection = hosts.ssh(target.name)
+    command = _command(connection.python, "--root", "/", "--scope", "live")
+    if connection.become:
+        command = ["sudo", "-n", *command]
+    done = proc.run([*connection.argv, shlex.join(command)], stdin=_archive(), check=False)
+    if done.code == inventory.SSH_FAILED:
+        problem = inventory.explain(done.error)
+        raise GoldsmithError(f"{target.name} is unreachable: {problem.what}", hint=problem.hint, exit_code=4)
+    return _checked(target, done)
+
+
+def _checked(target: Target, done: proc.Completed) -> bytes:
+    if done.code == 0:
+        return done.stdout
+    last = done.error.splitlines()[-1:] or [f"exit code {done.code}"]
+    hint = ""
+    if "not found" in last[0] or done.code == 127:
+        hint = "the collector needs Python 3.8 or newer on the machine"
+    elif "sudo:" in last[0]:
+        hint = "the collector must be root: let the user run sudo without a password, or connect as root"
+    raise GoldsmithError(f"collecting {target} failed: {last[0]}", hint=hint)
+
+
+_COLLECTORS = {"docker-image": _image, "docker": _container, "ssh": _ssh, "dir": _folder}

@@ -1,0 +1,61 @@
+"""Writing files so that none is ever half there."""
+
+from __future__ import annotations
+
+import contextlib
+import errno
+import json
+import os
+import tempfile
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any
+
+from goldsmith.errors import GoldsmithError
+
+
+@contextlib.contextmanager
+def writable(path: Path) -> Iterator[None]:
+    """Tell a failure to write `path` as a user's error."""
+    try:
+        yield
+    except OSError as error:
+        hints = {
+            errno.ENOSPC: "free some space, or write elsewhere",
+            errno.EDQUOT: "free some space, or write elsewhere",
+            errno.EACCES: "check the folder's owner and permissions",
+            errno.EROFS: "that file system is read-only: write elsewhere",
+        }
+        raise GoldsmithError(
+            f"cannot write {path}: {error.strerror}", hint=hints.get(error.errno or 0, "check the path")
+        ) from error
+
+
+def write(path: Path, data: bytes) -> None:
+    """Write a file whole or not at all: beside it first, then renamed over it.
+
+    Raises:
+        GoldsmithError: it can't be written; what stood there before still does.
+    """
+    with writable(path):
+        path.parent.mkdir(parents=True, exist_ok=True)
+        handle, name = tempfile.mkstemp(prefix=f".{path.name}.", dir=path.parent)
+        try:
+            with os.fdopen(handle, "wb") as stream:
+                stream.write(data)
+                stream.flush()
+                os.fsync(stream.fileno())
+            mask = os.umask(0)
+            os.umask(mask)
+            Path(name).chmod(0o666 & ~mask)
+            Path(name).replace(path)
+        except BaseException:
+            Path(name).unlink(missing_ok=True)
+            raise
+
+
+def write_json(path: Path, data: Any, *, indent: int | None = None) -> None:
+    """Write JSON, with sorted keys and a newline at the end; compact without `indent`."""
+    separators = None if indent else (",", ":")
+    text = json.dumps(data, indent=indent, sort_keys=True, separators=separators, ensure_ascii=False)
+    write(path, text.encode(errors="surrogatepass") + b"\n")

@@ -1,0 +1,192 @@
+"""The standard Ansible inventory: which hosts there are, and how Ansible would reach one by SSH."""
+
+from __future__ import annotations
+
+import difflib
+import os
+import re
+import shlex
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+from goldsmith import definition
+from goldsmith.errors import UsageError
+
+SSH_FAILED = 255
+"""ssh's own exit code for "no connection", as opposed to the remote command's."""
+
+
+@dataclass(frozen=True)
+class Connection:
+    """argv up to and with the host, the Python to run there, and whether it takes sudo."""
+
+    argv: tuple[str, ...]
+    python: str
+    become: bool
+
+
+@dataclass(frozen=True)
+class Problem:
+    """Why a host could not be reached, and what to do."""
+
+    what: str
+    hint: str
+
+
+class Inventory:
+    """Reads the inventory as Ansible does, with its plugins, group_vars, host_vars and vault.
+
+    Raises:
+        UsageError: Ansible can't read it.
+    """
+
+    def __init__(self, source: Path, root: Path) -> None:
+        os.environ.update(definition.ansible_environment(root))
+        # Ansible's own modules read its configuration when they are imported, and take 0.3 s: only when needed.
+        from ansible.errors import AnsibleError  # noqa: PLC0415
+        from ansible.inventory.manager import InventoryManager  # noqa: PLC0415
+        from ansible.parsing.dataloader import DataLoader  # noqa: PLC0415
+        from ansible.plugins.loader import init_plugin_loader  # noqa: PLC0415
+        from ansible.vars.manager import VariableManager  # noqa: PLC0415
+
+        self._source = source
+        if not source.exists():
+            raise UsageError(f"there is no inventory {source}", hint="set `inventory:` in goldsmith.yml")
+        try:
+            init_plugin_loader()
+            self._loader = DataLoader()
+            self._loader.set_basedir(str(root))
+            self._manager = InventoryManager(loader=self._loader, sources=[str(source)])
+            self._variables = VariableManager(loader=self._loader, inventory=self._manager)
+        except AnsibleError as error:
+            raise UsageError(f"inventory {source}: {error}", hint="`ansible-inventory --list` reads it too") from error
+
+    def hosts(self, pattern: str = "all") -> list[str]:
+        """Names of the hosts that an Ansible pattern selects, in the inventory's order."""
+        return [host.name for host in self._manager.get_hosts(pattern)]
+
+    def groups(self) -> list[str]:
+        """Names of all groups."""
+        return sorted(self._manager.groups)
+
+    def require(self, name: str) -> None:
+        """Check that there is such a host.
+
+        Raises:
+            UsageError: there is none; the hint names the nearest, or all.
+        """
+        known = self.hosts()
+        if name not in known:
+            near = difflib.get_close_matches(name, known, n=1)
+            hint = f'did you mean "{near[0]}"?' if near else f"it has: {', '.join(known) or 'no host'}"
+            raise UsageError(f'the inventory {self._source} has no host "{name}"', hint=hint)
+
+    def ssh(self, name: str) -> Connection:
+        """How Ansible would reach the host: variables before environment before ansible.cfg before defaults.
+
+        Raises:
+            UsageError: there is no such host, or it is not reached by SSH.
+        """
+        from ansible.playbook.play_context import PlayContext  # noqa: PLC0415
+        from ansible.plugins.loader import connection_loader  # noqa: PLC0415
+
+        self.require(name)
+        variables = self._resolved(name)
+        kind = str(variables.get("ansible_connection", "ssh"))
+        if kind.removeprefix("ansible.builtin.") not in {"ssh", "smart"}:
+            raise UsageError(
+                f"{name} is reached by {kind}, not by SSH", hint="docker:CONTAINER collects from a container"
+            )
+        plugin = connection_loader.get("ansible.builtin.ssh", PlayContext(), os.devnull)
+        plugin.set_options(var_options=variables)
+        return connection(
+            {key: plugin.get_option(key) for key in SSH_OPTIONS},
+            python=str(variables.get("ansible_python_interpreter") or "python3"),
+            become=bool(variables.get("ansible_become", True)),
+        )
+
+    def _resolved(self, name: str) -> dict[str, Any]:
+        """The host's `ansible_*` variables, with their templates filled in."""
+        from ansible.template import Templar  # noqa: PLC0415
+
+        host = self._manager.get_host(name)
+        variables = self._variables.get_vars(host=host, include_hostvars=True)
+        templar = Templar(loader=self._loader, variables=variables)
+        found = {key: templar.template(value) for key, value in variables.items() if key.startswith("ansible_")}
+        return {"inventory_hostname": name, **found}
+
+
+SSH_OPTIONS = (
+    "host",
+    "port",
+    "remote_user",
+    "private_key_file",
+    "ssh_executable",
+    "ssh_args",
+    "ssh_common_args",
+    "ssh_extra_args",
+    "host_key_checking",
+    "timeout",
+)
+"""The options of Ansible's ssh plugin that say how to connect."""
+
+
+def connection(options: dict[str, Any], *, python: str, become: bool) -> Connection:
+    """ssh's argv from the plugin's options. Pure. Never asks: what needs a person fails with a reason."""
+    user = options["remote_user"]
+    argv = [str(options["ssh_executable"]), "-T", "-o", "BatchMode=yes", "-o", f"ConnectTimeout={options['timeout']}"]
+    if not options["host_key_checking"]:
+        argv += ["-o", "StrictHostKeyChecking=no"]
+    if options["port"]:
+        argv += ["-p", str(options["port"])]
+    if user:
+        argv += ["-l", str(user)]
+    if options["private_key_file"]:
+        argv += ["-i", os.path.expanduser(str(options["private_key_file"]))]  # noqa: PTH111 - a string, as ssh gets it
+    for key in ("ssh_args", "ssh_common_args", "ssh_extra_args"):
+        argv += shlex.split(str(options[key] or ""))
+    first = python.split("{", 1)[0].strip()
+    interpreter = "python3" if not first or first.startswith("auto") else first
+    return Connection((*argv, str(options["host"])), interpreter, become and user != "root")
+
+
+_PROBLEMS = (
+    (
+        r"REMOTE HOST IDENTIFICATION HAS CHANGED",
+        "its host key has changed",
+        "if the machine was rebuilt, remove the old key (ssh-keygen -R HOST) and add the new one after checking its "
+        "fingerprint; if not, somebody may be in between",
+    ),
+    (
+        r"Host key verification failed|authenticity of host|No \w+ host key is known",
+        "its host key is not known",
+        "add it to known_hosts after checking its fingerprint (ssh-keyscan HOST)",
+    ),
+    (
+        r"Permission denied|Too many authentication failures",
+        "it refuses our key",
+        "check ansible_user and ansible_ssh_private_key_file, and that the public key is in the user's authorized_keys",
+    ),
+    (
+        r"Could not resolve hostname|Name or service not known",
+        "its name has no address",
+        "set ansible_host, or mend DNS",
+    ),
+    (r"Connection refused", "nothing listens on its SSH port", "is sshd running there, and ansible_port right?"),
+    (
+        r"timed out|No route to host|Network is unreachable",
+        "it gives no answer",
+        "is it up, and the network between open?",
+    ),
+    (r"UNPROTECTED PRIVATE KEY|bad permissions", "ssh rejects the key file's permissions", "chmod 600 the key file"),
+)
+
+
+def explain(said: str) -> Problem:
+    """What ssh's words mean for the person who reads them. Pure."""
+    for pattern, what, hint in _PROBLEMS:
+        if re.search(pattern, said, re.IGNORECASE):
+            return Problem(what, hint)
+    last = [line for line in said.strip().splitlines() if line.strip()][-1:]
+    return Problem(last[0].strip() if last else "ssh gave no reason", "try it by hand: ssh HOST")
