@@ -1,0 +1,108 @@
+# Copyright (c) 2026 The Goldsmith authors
+# Simplified BSD License (see LICENSES/BSD-2-Clause.txt or https://opensource.org/licenses/BSD-2-Clause)
+# SPDX-License-Identifier: BSD-2-Clause
+"""Sections users and groups, and the names that belong to numeric owners.
+
+Never a password's hash: only whether one is set.
+"""
+
+from __future__ import annotations
+
+
+def parse(text, fields):
+    """Colon-separated records of at least that many fields, as lists; comments and NIS lines are left out."""
+    records = []
+    for line in text.split("\n"):
+        record = line.split(":")
+        if len(record) >= fields and record[0] and record[0][0] not in "#+-":
+            records.append(record)
+    return records
+
+
+def number(text):
+    """A number of /etc/passwd, or the text itself where it is none."""
+    return int(text) if text.isascii() and text.isdigit() else text
+
+
+def password_state(value):
+    """What a password field allows: `none` (no password is asked), `locked` (none fits), or `set`."""
+    if not value:
+        return "none"
+    return "locked" if value[0] in "!*" else "set"
+
+
+def users(passwd, shadow, group):
+    """{"ops": {"uid": 1000, "gid": 1000, "home": ..., "groups": ["sudo"], "password": "locked"}}
+
+    `shadow` is None when it can't be read. Where a name stands twice, the first counts, as for the C library.
+    """
+    hashes = None if shadow is None else {record[0]: record[1] for record in reversed(parse(shadow, 2))}
+    memberships = {}
+    for record in parse(group, 4):
+        for member in filter(None, record[3].split(",")):
+            memberships.setdefault(member, set()).add(record[0])
+    found = {}
+    for record in parse(passwd, 7):
+        name, field = record[0], record[1]
+        if name in found:
+            continue
+        if field == "x":
+            state = "unknown" if hashes is None else password_state(hashes.get(name, "*"))
+        else:
+            state = password_state(field)
+        found[name] = {
+            "uid": number(record[2]),
+            "gid": number(record[3]),
+            "comment": record[4],
+            "home": record[5],
+            "shell": record[6],
+            "groups": sorted(memberships.get(name, ())),
+            "password": state,
+        }
+    return found
+
+
+def groups(group, gshadow):
+    """{"sudo": {"gid": 27, "members": ["ops"], "password": "locked"}}"""
+    hashes = None if gshadow is None else {record[0]: record[1] for record in reversed(parse(gshadow, 2))}
+    found = {}
+    for record in parse(group, 4):
+        name, field = record[0], record[1]
+        if name in found:
+            continue
+        if field == "x":
+            state = "unknown" if hashes is None else password_state(hashes.get(name, "*"))
+        else:
+            state = password_state(field)
+        # An empty password field of a group lets nobody in who is not a member.
+        found[name] = {
+            "gid": number(record[2]),
+            "members": sorted(set(filter(None, record[3].split(",")))),
+            "password": "locked" if state == "none" else state,
+        }
+    return found
+
+
+def names(text):
+    """{0: "root"} from /etc/passwd or /etc/group; the first name of a number counts."""
+    found = {}
+    for record in parse(text, 3):
+        number_ = number(record[2])
+        if isinstance(number_, int):
+            found.setdefault(number_, record[0])
+    return found
+
+
+def collect(tree):
+    """(users, groups)"""
+    passwd = tree.text("/etc/passwd")
+    group = tree.text("/etc/group")
+    return users(passwd, _secret(tree, "/etc/shadow"), group), groups(group, _secret(tree, "/etc/gshadow"))
+
+
+def _secret(tree, path):
+    """A file's text; None when it is there and can't be read, empty when there is none."""
+    data = tree.read(path)
+    if data is None:
+        return None if tree.entry(path) is not None else ""
+    return data.decode("utf-8", "surrogateescape")

@@ -1,0 +1,55 @@
+# Copyright (c) 2026 The Goldsmith authors
+# Simplified BSD License (see LICENSES/BSD-2-Clause.txt or https://opensource.org/licenses/BSD-2-Clause)
+# SPDX-License-Identifier: BSD-2-Clause
+"""The manifest itself: sections put together, in one canonical form."""
+
+from __future__ import annotations
+
+import hashlib
+import json
+
+from . import SCHEMA, accounts, files, identity, libraries, os_release, packages, runtime, units
+
+LIVE = "live"
+REST = "rest"
+
+
+def collect(tree, scope):
+    """The manifest of a tree: at rest, or live (this very machine's root) with what runs on it."""
+    package_section, native = packages.collect(tree)
+    user_section, group_section = accounts.collect(tree)
+    unit_section = units.collect(tree)
+    warnings = list(tree.warnings)
+    return assemble(
+        {
+            "os": os_release.collect(tree, native),
+            "packages": package_section,
+            "libraries": libraries.collect(tree),
+            "files": files.collect(tree),
+            "units": unit_section,
+            "users": user_section,
+            "groups": group_section,
+        },
+        identity.collect(tree),
+        runtime.collect(tree, warnings) if scope == LIVE else None,
+        scope,
+        warnings,
+    )
+
+
+def assemble(sections, identity_facts, runtime_facts, scope, warnings):
+    """The document, with the digest of its sections."""
+    return {
+        "schema": SCHEMA,
+        "scope": scope,
+        "digest": "sha256:" + hashlib.sha256(canonical(sections).encode("ascii")).hexdigest(),
+        "sections": sections,
+        "identity": identity_facts,
+        "runtime": runtime_facts,
+        "warnings": sorted(warnings),
+    }
+
+
+def canonical(value):
+    """JSON with one form for one value: sorted keys, no spaces, ASCII only."""
+    return json.dumps(value, sort_keys=True, separators=(",", ":"), ensure_ascii=True, allow_nan=False)

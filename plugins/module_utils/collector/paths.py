@@ -1,0 +1,68 @@
+# Copyright (c) 2026 The Goldsmith authors
+# Simplified BSD License (see LICENSES/BSD-2-Clause.txt or https://opensource.org/licenses/BSD-2-Clause)
+# SPDX-License-Identifier: BSD-2-Clause
+"""Which paths of a machine say something about it, and what of them is recorded.
+
+Everything counts but what is listed here. A path that changes by itself on a machine that nobody touched can't
+prove anything; a path that must differ between machines is recorded apart, as identity.
+"""
+
+from __future__ import annotations
+
+import re
+
+# Nothing at or below these is recorded: kernel views, and what does not outlive a boot.
+VOLATILE = frozenset(["/proc", "/sys", "/dev", "/run", "/tmp", "/var/tmp", "/var/run", "/var/lock"])
+
+# Below these only directories are recorded (their owner and mode make services work), never files:
+# logs, caches that programs fill as they run, and package lists that each `apt update` fetches anew.
+DIRECTORIES_ONLY = frozenset(["/var/log", "/var/cache", "/var/lib/apt/lists"])
+
+# Recorded without size and digest: they hold password hashes and the dates of their changes.
+# What they say about passwords is in the section users.
+SECRET = frozenset(
+    [
+        "/etc/shadow",
+        "/etc/shadow-",
+        "/etc/gshadow",
+        "/etc/gshadow-",
+        "/var/backups/shadow.bak",
+        "/var/backups/gshadow.bak",
+    ]
+)
+
+# What must differ between two machines, by the name that it has in the manifest.
+IDENTITY = {
+    "/etc/machine-id": "machine_id",
+    "/var/lib/dbus/machine-id": "dbus_machine_id",
+    "/etc/hostname": "hostname",
+}
+_HOST_KEY = re.compile(r"/etc/ssh/ssh_host_[^/]+_key(\.pub)?")
+
+
+def identity_name(path):
+    """The name under which a path is recorded as identity, or None: `/etc/machine-id` → `machine_id`."""
+    name = IDENTITY.get(path)
+    if name is None and path.startswith("/etc/ssh/") and _HOST_KEY.fullmatch(path):
+        name = "ssh_host_key " + path
+    return name
+
+
+_BROKEN = re.compile("[\udc80-\udcff\ufffd]")
+
+
+def printable(path):
+    """A path as text that any JSON reader takes.
+
+    A byte that is not UTF-8 becomes U+FFFD and two hex digits, and U+FFFD itself is doubled, so that two paths
+    never look the same. Every other path is unchanged.
+    """
+    if path.isascii():
+        return path
+    return _BROKEN.sub(lambda found: _escape(found.group()), path)
+
+
+def _escape(character):
+    if character == "\ufffd":
+        return "\ufffd\ufffd"
+    return "\ufffd%02x" % (ord(character) - 0xDC00)

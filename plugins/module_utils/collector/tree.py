@@ -1,0 +1,352 @@
+# Copyright (c) 2026 The Goldsmith authors
+# Simplified BSD License (see LICENSES/BSD-2-Clause.txt or https://opensource.org/licenses/BSD-2-Clause)
+# SPDX-License-Identifier: BSD-2-Clause
+"""A machine's files, wherever they lie: what every section is made from.
+
+`Tree` is an index of entries by absolute path, and their contents on request. `DirectoryTree` fills it from a root
+directory in one pass; `archive.py` does so from an image archive.
+"""
+
+from __future__ import annotations
+
+import errno
+import os
+import stat
+import sys
+
+from . import capabilities, paths
+from .digest import CHUNK, Digest
+
+FILE = "file"
+DIRECTORY = "directory"
+LINK = "link"
+CHARACTER = "character"
+BLOCK = "block"
+FIFO = "fifo"
+MOUNT = "mount"
+
+_TYPES = {
+    stat.S_IFREG: FILE,
+    stat.S_IFDIR: DIRECTORY,
+    stat.S_IFLNK: LINK,
+    stat.S_IFCHR: CHARACTER,
+    stat.S_IFBLK: BLOCK,
+    stat.S_IFIFO: FIFO,
+}
+
+_MAX_LINKS = 40
+_READ_LIMIT = 64 << 20
+
+
+class Entry:
+    """One path: type, permission bits, numeric owners, and what its type has (size, sha256, target, device)."""
+
+    __slots__ = ("type", "mode", "uid", "gid", "size", "sha256", "target", "device", "xattrs", "unreadable", "where")
+
+    def __init__(self, type, mode=0, uid=0, gid=0):  # pylint: disable=redefined-builtin
+        self.type = type
+        self.mode = mode
+        self.uid = uid
+        self.gid = gid
+        self.size = None
+        self.sha256 = None
+        self.target = None
+        self.device = None
+        self.xattrs = None
+        self.unreadable = False
+        self.where = None
+
+
+class Tree:
+    """An index of entries, with links resolved as the machine itself would: never out of its root."""
+
+    def __init__(self):
+        self.entries = {}
+        self.warnings = []
+        self._children = None
+
+    def contents(self, path):
+        """The bytes of the file at a path that holds no link, or None. Each kind of tree has its own."""
+        raise NotImplementedError
+
+    def children(self, path):
+        """The names in a directory (no link in its path), sorted."""
+        if self._children is None:
+            index = {}
+            for each in self.entries:
+                parent, slash, name = each.rpartition("/")
+                if slash and name:
+                    index.setdefault(parent or "/", []).append(name)
+            self._children = index
+        return sorted(self._children.get(path, ()))
+
+    def resolve(self, path):
+        """The path with all links followed, or None where it leads nowhere."""
+        todo = [part for part in reversed(path.split("/")) if part]
+        done = []
+        links = 0
+        while todo:
+            part = todo.pop()
+            if part == ".":
+                continue
+            if part == "..":
+                del done[-1:]
+                continue
+            here = "/" + "/".join(done + [part])
+            entry = self.entries.get(here)
+            if entry is None:
+                return None
+            if entry.type != LINK:
+                done.append(part)
+                continue
+            links += 1
+            if links > _MAX_LINKS:
+                return None
+            if entry.target.startswith("/"):
+                done = []
+            todo += [step for step in reversed(entry.target.split("/")) if step]
+        return "/" + "/".join(done)
+
+    def entry(self, path):
+        """The entry that a path leads to, links followed, or None."""
+        real = self.resolve(path)
+        return None if real is None else self.entries.get(real)
+
+    def read(self, path):
+        """The bytes of the file that a path leads to, or None if there is none that can be read."""
+        real = self.resolve(path)
+        if real is None or self.entries[real].type not in (FILE, MOUNT):
+            return None
+        return self.contents(real)
+
+    def text(self, path):
+        """As `read`, as text; bytes that are not UTF-8 are kept apart (surrogates). Empty if there is none."""
+        return (self.read(path) or b"").decode("utf-8", "surrogateescape")
+
+
+class DirectoryTree(Tree):
+    """The files below a root directory, read in one pass.
+
+    It keeps out of whatever else is mounted there (recorded as a mount, not entered), follows no link, and takes a
+    file or directory that is replaced while it looks as gone. Sockets are left out: they exist while a program runs.
+    """
+
+    def __init__(self, root="/"):
+        super().__init__()
+        self.root = os.path.realpath(root)
+        self._mounts = mount_points(self.root, _read_mounts())
+        self._decode = None if sys.getfilesystemencoding().lower() in ("utf-8", "utf8") else _as_utf8
+        self._flags = os.O_RDONLY | os.O_NOFOLLOW | os.O_CLOEXEC | os.O_NONBLOCK
+        self._noatime = getattr(os, "O_NOATIME", 0)
+        self._walk()
+
+    def _real(self, path):
+        return path if self.root == "/" else self.root + path
+
+    def contents(self, path):
+        try:
+            handle = self._open(self._real(path))
+        except OSError:
+            return None
+        try:
+            if not stat.S_ISREG(os.fstat(handle).st_mode):
+                return None
+            pieces = []
+            left = _READ_LIMIT
+            while left > 0:
+                piece = os.read(handle, min(CHUNK, left))
+                if not piece:
+                    break
+                pieces.append(piece)
+                left -= len(piece)
+            return b"".join(pieces)
+        except OSError:
+            return None
+        finally:
+            os.close(handle)
+
+    def _open(self, name, folder=None, extra=0):
+        """Open for reading; without touching its access time where we may (its owner and root may)."""
+        try:
+            return os.open(name, self._flags | extra | self._noatime, dir_fd=folder)
+        except PermissionError:
+            return os.open(name, self._flags | extra, dir_fd=folder)
+
+    def _walk(self):
+        top = os.stat(self.root)
+        root = Entry(DIRECTORY, stat.S_IMODE(top.st_mode), top.st_uid, top.st_gid)
+        self.entries["/"] = root
+        pending = [("", root, (top.st_dev, top.st_ino))]
+        while pending:
+            prefix, entry, identity = pending.pop()
+            try:
+                folder = self._open(self._real(prefix or "/"), extra=os.O_DIRECTORY)
+            except OSError as error:
+                self._failed(prefix or "/", entry, error)
+                continue
+            try:
+                now = os.fstat(folder)
+                if (now.st_dev, now.st_ino) != identity:
+                    self.entries.pop(prefix, None)
+                    continue
+                if prefix:
+                    entry.xattrs = _xattrs(folder)
+                self._scan(folder, prefix, pending)
+            except OSError as error:
+                self._failed(prefix or "/", entry, error)
+            finally:
+                os.close(folder)
+
+    def _scan(self, folder, prefix, pending):
+        entries = self.entries
+        mounts = self._mounts
+        decode = self._decode
+        directories_only = _directories_only(prefix)
+        with os.scandir(folder) as scan:
+            for found in scan:
+                name = found.name if decode is None else decode(found.name)
+                path = prefix + "/" + name
+                if path in paths.VOLATILE:
+                    continue
+                if path in mounts:
+                    entries[path] = Entry(MOUNT)
+                    continue
+                try:
+                    info = found.stat(follow_symlinks=False)
+                except OSError as error:
+                    if error.errno != errno.ENOENT:
+                        self.warnings.append("%s: %s" % (paths.printable(path), error.strerror))
+                    continue
+                mode = info.st_mode
+                kind = _TYPES.get(stat.S_IFMT(mode))
+                if kind is None or (directories_only and kind != DIRECTORY):
+                    continue
+                entry = Entry(kind, stat.S_IMODE(mode), info.st_uid, info.st_gid)
+                if kind == DIRECTORY:
+                    pending.append((path, entry, (info.st_dev, info.st_ino)))
+                elif kind == FILE:
+                    if path in paths.SECRET:
+                        pass
+                    elif not self._read_file(folder, found.name, path, entry, info):
+                        continue
+                elif kind == LINK:
+                    try:
+                        target = os.readlink(found.name, dir_fd=folder)
+                    except OSError:
+                        continue
+                    entry.target = target if decode is None else decode(target)
+                elif kind != FIFO:
+                    entry.device = "%d:%d" % (os.major(info.st_rdev), os.minor(info.st_rdev))
+                entries[path] = entry
+
+    def _read_file(self, folder, name, path, entry, info):
+        """Fill in size, digest and extended attributes; False when the file is gone."""
+        try:
+            handle = self._open(name, folder)
+        except OSError as error:
+            if error.errno in (errno.ENOENT, errno.ELOOP, errno.ENXIO):
+                return False
+            entry.size = info.st_size
+            self._failed(path, entry, error)
+            return True
+        try:
+            for _attempt in range(3):
+                digest = Digest(name)
+                length = min(info.st_size + 1, CHUNK)
+                while True:
+                    data = os.read(handle, length)
+                    if not data:
+                        break
+                    digest.update(data)
+                    if len(data) < length and digest.size == info.st_size:
+                        break
+                after = os.fstat(handle)
+                if not stat.S_ISREG(after.st_mode) or after.st_ino != info.st_ino:
+                    return False
+                entry.size = digest.size
+                entry.sha256 = digest.hexdigest()
+                if (after.st_size, after.st_mtime_ns) == (info.st_size, info.st_mtime_ns):
+                    break
+                info = after
+                os.lseek(handle, 0, os.SEEK_SET)
+            else:
+                self.warnings.append("%s: changes while it is read" % paths.printable(path))
+            entry.xattrs = _xattrs(handle)
+        except OSError as error:
+            self._failed(path, entry, error)
+        finally:
+            os.close(handle)
+        return True
+
+    def _failed(self, path, entry, error):
+        if error.errno == errno.ENOENT:
+            self.entries.pop(path, None)
+            return
+        entry.unreadable = True
+        self.warnings.append("%s: can't be read: %s" % (paths.printable(path), error.strerror))
+
+
+def _directories_only(path):
+    """Is a directory one of those, or below one, of which only directories are recorded?"""
+    while path:
+        if path in paths.DIRECTORIES_ONLY:
+            return True
+        path = path.rpartition("/")[0]
+    return False
+
+
+def _as_utf8(name):
+    return os.fsencode(name).decode("utf-8", "surrogateescape")
+
+
+def _xattrs(handle):
+    try:
+        names = os.listxattr(handle)
+        if not names:
+            return None
+        return describe_xattrs({name: os.getxattr(handle, name) for name in names})
+    except OSError:
+        return None
+
+
+def describe_xattrs(raw):
+    """Extended attributes for the manifest: capabilities in words, labels as text, any other as a digest.
+
+    {"security.capability": b"..."} → {"security.capability": "cap_net_raw=ep"}; None when nothing counts.
+    """
+    found = {}
+    for name, value in raw.items():
+        # An overlay's own bookkeeping is not the machine's.
+        if name.startswith(("trusted.overlay.", "user.overlay.")):
+            continue
+        found[paths.printable(name)] = capabilities.describe_xattr(name, value)
+    return found or None
+
+
+def _read_mounts():
+    try:
+        with open("/proc/self/mountinfo", "rb") as source:
+            return source.read()
+    except OSError:
+        return b""
+
+
+def mount_points(root, mountinfo):
+    """Where something is mounted below a root, as paths in that root, from /proc/self/mountinfo's bytes.
+
+    ("/srv/image", b"36 35 98:0 / /srv/image/home rw - ext4 /dev/sda1 rw\\n") → {"/home"}
+    """
+    prefix = "" if root == "/" else root
+    points = set()
+    for line in mountinfo.split(b"\n"):
+        fields = line.split(b" ")
+        if len(fields) < 5:
+            continue
+        raw = fields[4]
+        if b"\\" in raw:
+            for code, byte in ((b"\\040", b" "), (b"\\011", b"\t"), (b"\\012", b"\n"), (b"\\134", b"\\")):
+                raw = raw.replace(code, byte)
+        point = raw.decode("utf-8", "surrogateescape")
+        if point.startswith(prefix + "/") and len(point) > len(prefix) + 1:
+            points.add(point[len(prefix) :])
+    return points
