@@ -1,0 +1,90 @@
+#!/bin/sh
+# Takes out of a machine what must not be in an image of it. Names each path that it empties or removes, and nothing
+# if there is nothing to do.
+#
+#   seal.sh [--check] [--keep-package-lists] [ACCOUNT...]
+#
+# --check    change nothing, only name
+# ACCOUNT    whose authorized keys go
+# SEAL_ROOT  the root of the machine; by default /
+set -eu
+
+root=${SEAL_ROOT:-}
+check= keep_lists=
+while [ $# -gt 0 ]; do
+  case $1 in
+    --check) check=1 ;;
+    --keep-package-lists) keep_lists=1 ;;
+    -*) echo "seal.sh: unknown option $1" >&2; exit 2 ;;
+    *) break ;;
+  esac
+  shift
+done
+
+# Each takes paths; a pattern that matched nothing is no path.
+remove() {
+  for path; do
+    [ -e "$path" ] || [ -L "$path" ] || continue
+    echo "removed ${path#"$root"}"
+    [ -n "$check" ] || rm -rf "$path"
+  done
+}
+empty() {
+  for path; do
+    [ -f "$path" ] && [ ! -L "$path" ] && [ -s "$path" ] || continue
+    echo "emptied ${path#"$root"}"
+    [ -n "$check" ] || : >"$path"
+  done
+}
+
+# Host keys. Without the unit a machine that boots this image would have no SSH daemon.
+set_keys() {
+  for path in "$root"/etc/ssh/ssh_host_*_key "$root"/etc/ssh/ssh_host_*_key.pub; do
+    [ -e "$path" ] && return 0
+  done
+  return 1
+}
+if set_keys; then
+  if [ ! -e "$root/etc/systemd/system/ssh.service.wants/goldsmith-host-keys.service" ] &&
+     [ ! -L "$root/etc/systemd/system/ssh.service.wants/goldsmith-host-keys.service" ]; then
+    echo "seal.sh: host keys are here, but no enabled unit goldsmith-host-keys.service to make new ones: apply the role ssh first" >&2
+    exit 1
+  fi
+  remove "$root"/etc/ssh/ssh_host_*_key "$root"/etc/ssh/ssh_host_*_key.pub
+fi
+
+# Keys of the builder.
+for account; do
+  home=$(awk -F: -v name="$account" '$1 == name { print $6 }' "$root/etc/passwd")
+  [ -n "$home" ] || { echo "seal.sh: there is no account $account" >&2; exit 1; }
+  remove "$root$home/.ssh/authorized_keys" "$root$home/.ssh/authorized_keys2"
+done
+
+# Cloud-init must see a first boot. It removes its logs itself.
+if [ -d "$root/var/lib/cloud/instances" ] && [ -n "$(ls -A "$root/var/lib/cloud/instances")" ]; then
+  echo "cleaned cloud-init"
+  if [ -z "$check" ]; then
+    if [ -z "$root" ]; then cloud-init clean --logs; else rm -rf "$root/var/lib/cloud/instances" "$root/var/lib/cloud/instance"; fi
+  fi
+fi
+
+# What programs wrote while the machine was made.
+remove "$root"/var/cache/apt/archives/*.deb "$root"/var/cache/apt/archives/partial/* "$root"/var/cache/apt/*.bin
+[ -n "$keep_lists" ] || remove "$root"/var/lib/apt/lists/*
+remove "$root"/var/lib/dhcp/*.leases "$root"/var/lib/dhcpcd/*.lease "$root"/var/lib/NetworkManager/*.lease
+remove "$root"/var/lib/systemd/random-seed "$root"/var/lib/systemd/credential.secret
+for home in "$root/root" "$root"/home/*; do
+  remove "$home"/.*_history "$home/.lesshst" "$home/.viminfo" "$home/.wget-hsts" "$home/.ansible" "$home/.cache/pip"
+done
+
+# The journal lets go of its files before they are removed.
+if [ -z "$root$check" ] && [ -d /var/log/journal ] && [ -d /run/systemd/system ]; then
+  journalctl --relinquish-var 2>/dev/null || :
+fi
+remove "$root"/var/log/journal/*
+find "$root/var/log" -type f \( -name '*.gz' -o -name '*.[0-9]' -o -name '*.old' \) 2>/dev/null | sort | while read -r path; do remove "$path"; done
+find "$root/var/log" -type f -size +0 2>/dev/null | sort | while read -r path; do empty "$path"; done
+
+# The identity. The file stays, empty: with none at all systemd would take the image for one that was never set up.
+empty "$root/etc/machine-id"
+if [ ! -L "$root/var/lib/dbus/machine-id" ]; then remove "$root/var/lib/dbus/machine-id"; fi
