@@ -17,7 +17,10 @@ def lines(*argv: str) -> list[str]:
 
 def containers() -> list[str]:
     form = "{{.Names}} ({{.Status}})"
-    return [f"container {line}" for line in lines("docker", "ps", "-a", "--filter", "label=org.goldsmith.owner", "--format", form)]
+    return [
+        f"container {line}"
+        for line in lines("docker", "ps", "-a", "--filter", "label=org.goldsmith.owner", "--format", form)
+    ]
 
 
 def images() -> list[str]:
@@ -27,11 +30,15 @@ def images() -> list[str]:
 
 
 def networks() -> list[str]:
-    return [f"network {line}" for line in lines("docker", "network", "ls", "--filter", "label=org.goldsmith.owner", "-q")]
+    return [
+        f"network {line}" for line in lines("docker", "network", "ls", "--filter", "label=org.goldsmith.owner", "-q")
+    ]
 
 
 def mounts() -> list[str]:
-    return [f"mount {line.split()[1]}" for line in Path("/proc/mounts").read_text().splitlines() if "/goldsmith-" in line]
+    return [
+        f"mount {line.split()[1]}" for line in Path("/proc/mounts").read_text().splitlines() if "/goldsmith-" in line
+    ]
 
 
 def processes() -> list[str]:

@@ -16,6 +16,7 @@ lint() {
   for folder in packer packer/plugins packer/targets; do packer fmt -check "$folder"; done
   local target
   for target in packer/targets/*.pkrvars.hcl; do packer validate -var-file="$target" packer/; done
+  python scripts/schemas.py --check
   python scripts/role_readme.py --check
 }
 

@@ -247,13 +247,17 @@ def _packer(
         on_line=line,
         check=False,
     )
+    hint = f"`goldsmith build {plan.name} --verbose` shows all that Packer and Ansible say"
+    if done.code != 0 and reader.failure:
+        raise GoldsmithError(f'building "{plan.name}" failed, {reader.failure}', hint=hint)
     if done.code != 0:
-        reason = str(reader.failure) if reader.failure else (errors[0] if errors else f"exit code {done.code}")
         raise GoldsmithError(
-            f'building "{plan.name}" failed, {reason}'
-            if reader.failure
-            else f'building "{plan.name}" failed: {reason}',
-            hint=f"`goldsmith build {plan.name} --verbose` shows all that Packer and Ansible say",
+            f'building "{plan.name}" failed: {errors[0] if errors else f"exit code {done.code}"}', hint=hint
+        )
+    if not reader.task:
+        raise GoldsmithError(
+            f'building "{plan.name}" ran no task: no play of {plan.image.playbook} has the host {machine}',
+            hint=f"set `groups:` of the image to what the play's `hosts:` names (now: {', '.join(plan.image.groups) or 'none'})",
         )
 
 

@@ -48,13 +48,15 @@ class Inventory:
         from ansible.inventory.manager import InventoryManager  # noqa: PLC0415
         from ansible.parsing.dataloader import DataLoader  # noqa: PLC0415
         from ansible.plugins.loader import init_plugin_loader  # noqa: PLC0415
+        from ansible.utils.collection_loader import AnsibleCollectionConfig  # noqa: PLC0415
         from ansible.vars.manager import VariableManager  # noqa: PLC0415
 
         self._source = source
         if not source.exists():
             raise UsageError(f"there is no inventory {source}", hint="set `inventory:` in goldsmith.yml")
         try:
-            init_plugin_loader()
+            if AnsibleCollectionConfig.collection_finder is None:
+                init_plugin_loader()
             self._loader = DataLoader()
             self._loader.set_basedir(str(root))
             self._manager = InventoryManager(loader=self._loader, sources=[str(source)])

@@ -1,0 +1,20 @@
+"""What is handed to Packer."""
+
+import re
+from pathlib import Path
+
+from goldsmith import build, config
+from tests.paths import ROOT
+
+
+def test_variables_are_those_that_the_template_declares(tmp_path: Path) -> None:
+    image = config.Image(playbook="site.yml", groups=["web"])
+    project = config.Project(tmp_path, config.Config(images={"web": image}))
+    plan = build.Plan("web", image, "goldsmith/base:x", "sha256:1", "d", {}, "k" * 64, tmp_path)
+    given = build.packer_variables(project, plan, "b1", tmp_path / "site.yml")
+    declared = set(re.findall(r'^variable "(\w+)"', (ROOT / "packer/variables.pkr.hcl").read_text(), re.MULTILINE))
+    assert given.keys() <= declared
+    assert given["tags"] == ["building-b1"]  # a temporary name: the final one comes when it is whole
+    assert given["groups"] == ["web"]
+    assert given["changes"] == [f"LABEL org.goldsmith.content-key={'k' * 64}"]
+    assert plan.reference == "goldsmith/web:kkkkkkkkkkkk"

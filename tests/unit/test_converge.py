@@ -1,0 +1,82 @@
+"""What is made of ansible-runner's events, and what is asked of ansible-playbook."""
+
+import io
+import json
+from pathlib import Path
+from typing import Any
+
+import pytest
+from rich.console import Console
+
+from goldsmith import converge
+from goldsmith.config import Config, Project
+from goldsmith.progress import Progress
+
+
+def event(what: str, host: str = "web1", **data: Any) -> dict[str, Any]:
+    return {"event": f"runner_on_{what}", "created": "2026-01-01T00:00:00Z", "event_data": {"host": host, **data}}
+
+
+def run(*events: dict[str, Any]) -> tuple[converge.Result, list[dict[str, Any]]]:
+    result, stream = converge.Result(), io.StringIO()
+    handler = converge.Events(result, Progress(Console(file=io.StringIO()), "x"), stream, show_diff=False)
+    for each in events:
+        assert handler(each) is False  # ansible-runner must keep nothing
+    return result, [json.loads(line) for line in stream.getvalue().splitlines()]
+
+
+def test_counts_and_verdicts() -> None:
+    result, lines = run(
+        event("ok", task="a", res={"changed": False}),
+        event("ok", task="b", role="nginx", res={"changed": True}, duration=0.25),
+        event("ok", host="web2", task="a", res={}),
+    )
+    assert {name: host.verdict for name, host in result.hosts.items()} == {"web1": "changed", "web2": "ok"}
+    assert result.exit_code == 0
+    assert lines[1] == {
+        "time": "2026-01-01T00:00:00Z", "event": "ok", "host": "web1", "role": "nginx", "task": "b",
+        "changed": True, "seconds": 0.25,
+    }  # fmt: skip
+
+
+def test_a_failure_is_named_and_hides_no_other_host() -> None:
+    result, _ = run(
+        event("failed", task="a", role="os", res={"msg": "no space"}),
+        event("unreachable", host="web2", task="a", res={"msg": "ssh: Connection timed out"}),
+        event("ok", host="web3", task="a", res={}),
+    )
+    assert (result.hosts["web1"].task, result.hosts["web1"].message) == ("os : a", "no space")
+    assert result.hosts["web2"].verdict == "unreachable"
+    assert result.hosts["web3"].verdict == "ok"
+    assert result.exit_code == 1
+
+
+def test_only_unreachable_has_an_exit_code_of_its_own() -> None:
+    result, _ = run(event("unreachable", res={"msg": "Permission denied (publickey)"}), event("ok", host="web2"))
+    assert result.exit_code == 4
+    assert "refuses our key" in result.hosts["web1"].message
+
+
+def test_an_ignored_failure_is_no_failure() -> None:
+    result, _ = run(event("failed", task="a", res={"msg": "x"}, ignore_errors=True))
+    assert result.exit_code == 0
+
+
+def test_events_hold_no_arguments_and_no_results() -> None:
+    _, lines = run(
+        event("ok", task="a", res={"stdout": "s3cret", "invocation": {"module_args": {"password": "s3cret"}}})
+    )
+    assert "s3cret" not in json.dumps(lines)
+
+
+@pytest.mark.parametrize(("check", "diff", "first"), [(True, True, ["--check", "--diff"]), (False, False, [])])
+def test_arguments(check: bool, diff: bool, first: list[str]) -> None:
+    assert converge.arguments(check=check, diff=diff) == [*first, "--extra-vars", "goldsmith_delivery=live"]
+
+
+def test_host_keys_are_checked_unless_the_user_says_otherwise(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    project = Project(tmp_path, Config.model_validate({"images": {"web": {"playbook": "a.b.c"}}}))
+    monkeypatch.delenv("ANSIBLE_HOST_KEY_CHECKING", raising=False)
+    assert converge.environment(project)["ANSIBLE_HOST_KEY_CHECKING"] == "True"
+    monkeypatch.setenv("ANSIBLE_HOST_KEY_CHECKING", "False")
+    assert converge.environment(project)["ANSIBLE_HOST_KEY_CHECKING"] == "False"

@@ -1,0 +1,61 @@
+"""Programs are started, heard and stopped."""
+
+import os
+import signal
+import sys
+import threading
+from pathlib import Path
+
+import pytest
+
+from goldsmith import proc
+from goldsmith.errors import GoldsmithError, ToolError
+
+
+def test_output_and_input() -> None:
+    done = proc.run(["cat"], stdin=b"hello\n")
+    assert (done.code, done.text) == (0, "hello")
+
+
+def test_lines_come_one_by_one() -> None:
+    lines: list[str] = []
+    proc.run(["sh", "-c", "echo one; echo two >&2"], on_line=lines.append)
+    assert sorted(lines) == ["one", "two"]
+
+
+def test_a_failure_says_the_last_line_of_error() -> None:
+    with pytest.raises(GoldsmithError, match="it is broken"):
+        proc.run(["sh", "-c", "echo it is broken >&2; exit 3"])
+
+
+def test_a_missing_program_says_how_to_install_it(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("PATH", "/nonexistent")
+    with pytest.raises(ToolError) as error:
+        proc.run(["packer", "version"])
+    assert "apt-get install packer" in error.value.hint
+    assert error.value.exit_code == 5
+
+
+def test_too_long_is_an_error() -> None:
+    with pytest.raises(GoldsmithError, match="no answer within"):
+        proc.run(["sleep", "60"], timeout=0.05)
+
+
+@pytest.mark.parametrize("signum", [signal.SIGINT, signal.SIGTERM])
+def test_interruption_lets_the_program_clean_up(tmp_path: Path, signum: signal.Signals) -> None:
+    made, cleaned = tmp_path / "made", tmp_path / "cleaned"
+    program = (
+        "import pathlib, signal, sys\n"
+        "def stop(*_): pathlib.Path(sys.argv[2]).touch(); sys.exit(1)\n"
+        "signal.signal(signal.SIGINT, stop)\n"
+        "pathlib.Path(sys.argv[1]).touch(); print('ready', flush=True); signal.pause()\n"
+    )
+
+    def interrupt(_line: str) -> None:
+        threading.Timer(0, os.kill, (os.getpid(), signum)).start()
+
+    with pytest.raises(proc.Interrupted) as stop, proc.interruptible():
+        proc.run([sys.executable, "-c", program, str(made), str(cleaned)], on_line=interrupt)
+    assert stop.value.exit_code == 128 + signum
+    assert made.exists()
+    assert cleaned.exists()
