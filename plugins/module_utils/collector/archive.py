@@ -19,8 +19,8 @@ import tarfile
 import tempfile
 
 from . import paths
-from .digest import CHUNK, Digest
-from .tree import BLOCK, CHARACTER, DIRECTORY, FIFO, FILE, LINK, Entry, Tree, _directories_only, describe_xattrs
+from .digest import BYTE_CODE, CHUNK, Digest
+from .tree import BLOCK, CHARACTER, DIRECTORY, FIFO, FILE, LINK, Entry, Tree, describe_xattrs, directories_only
 
 _WHITEOUT = ".wh."
 _OPAQUE = ".wh..wh..opq"
@@ -71,7 +71,7 @@ class DockerArchive(Tree):
     def __init__(self, name):
         super().__init__()
         self._name = name
-        self._file = open(name, "rb")  # pylint: disable=consider-using-with
+        self._file = open(name, "rb")  # noqa: SIM115  # pylint: disable=consider-using-with
         self._spills = []
         try:
             try:
@@ -89,7 +89,7 @@ class DockerArchive(Tree):
         self.close()
 
     def close(self):
-        for each in [self._file] + self._spills:
+        for each in [self._file, *self._spills]:
             each.close()
 
     # Layers
@@ -105,6 +105,7 @@ class DockerArchive(Tree):
                 self._apply(self._file.fileno(), member.offset_data, member.size)
         if "/" not in self.entries:
             self.entries["/"] = Entry(DIRECTORY, 0o755)
+        self._keep()
         self._hash()
 
     @staticmethod
@@ -115,7 +116,9 @@ class DockerArchive(Tree):
                 return member
             if not (member.issym() or member.islnk()):
                 break
-            name = posixpath.join(posixpath.dirname(member.name), member.linkname) if member.issym() else member.linkname
+            name = (
+                posixpath.join(posixpath.dirname(member.name), member.linkname) if member.issym() else member.linkname
+            )
         raise ArchiveError("layer %s is not a file" % name)
 
     def _member(self, outer, members, name):
@@ -125,20 +128,12 @@ class DockerArchive(Tree):
         return source.read() if source else b""
 
     def _apply(self, source, start, size):
-        """Lay one layer over what is there."""
-        window = _Window(source, start, size)
-        if os.pread(source, 2, start) == b"\x1f\x8b":
-            # Contents must be reachable in any order: unpacked once, into a file that has no name.
-            spill = tempfile.TemporaryFile(prefix="goldsmith-")  # pylint: disable=consider-using-with
-            self._spills.append(spill)
-            with gzip.GzipFile(fileobj=io.BufferedReader(window, CHUNK)) as packed:
-                shutil.copyfileobj(packed, spill, CHUNK)
-            spill.flush()
-            source, start, size = spill.fileno(), 0, spill.tell()
-            window = _Window(source, 0, size)
+        """Lay one layer over what is there. Whiteouts hide what lower layers brought, never what this one brings."""
+        source, start, size = self._plain(source, start, size)
         added = {}
         links = []
-        with tarfile.open(fileobj=io.BufferedReader(window, CHUNK), mode="r:", encoding="utf-8") as layer:
+        window = io.BufferedReader(_Window(source, start, size), CHUNK)
+        with tarfile.open(fileobj=window, mode="r:", encoding="utf-8") as layer:
             for member in layer:
                 path = _absolute(member.name)
                 folder, _slash, base = path.rpartition("/")
@@ -148,17 +143,28 @@ class DockerArchive(Tree):
                     self._remove(folder + "/" + base[len(_WHITEOUT) :])
                 elif member.islnk():
                     links.append((path, _absolute(member.linkname)))
-                else:
-                    entry = _entry(member, source, start)
-                    if entry is not None:
-                        added[path] = entry
-            if layer.offset + 512 > size and size:
-                raise ArchiveError("%s: a layer is cut short" % self._name)
+                elif member.type in _TYPES:
+                    added[path] = _entry(member, source, start)
         for path, target in links:
             entry = added.get(target) or self.entries.get(target)
             if entry is None:
                 raise ArchiveError("%s: hard link %s leads nowhere" % (self._name, paths.printable(path)))
             added[path] = entry
+        self._add(added)
+
+    def _plain(self, source, start, size):
+        """Where a layer's tar lies. A gzipped one is unpacked once, into a file that has no name: contents must be
+        reachable in any order."""
+        if os.pread(source, 2, start) != b"\x1f\x8b":
+            return source, start, size
+        spill = tempfile.TemporaryFile(prefix="goldsmith-")  # noqa: SIM115  # pylint: disable=consider-using-with
+        self._spills.append(spill)
+        with gzip.GzipFile(fileobj=io.BufferedReader(_Window(source, start, size), CHUNK)) as packed:
+            shutil.copyfileobj(packed, spill, CHUNK)
+        spill.flush()
+        return spill.fileno(), 0, spill.tell()
+
+    def _add(self, added):
         for path, entry in added.items():
             old = self.entries.get(path)
             if old is not None and old.type == DIRECTORY and entry.type != DIRECTORY:
@@ -177,28 +183,28 @@ class DockerArchive(Tree):
 
     # Contents
 
-    def _hash(self):
-        """Keep what counts, and read each file's contents once, in the order in which they lie."""
+    def _keep(self):
+        """Keep what counts."""
         kept = {}
-        quiet = {}
-        for path in sorted(self.entries):
-            entry = self.entries[path]
+        folders = {}
+        for path, entry in self.entries.items():
             folder = path.rpartition("/")[0]
-            state = quiet.get(folder)
-            if state is None:
-                state = quiet[folder] = (_volatile(folder), _directories_only(folder))
-            if path in paths.VOLATILE or state[0] or (state[1] and entry.type != DIRECTORY):
+            if folder not in folders:
+                folders[folder] = (_volatile(folder), directories_only(folder))
+            volatile, only_directories = folders[folder]
+            if path in paths.VOLATILE or volatile or (only_directories and entry.type != DIRECTORY):
                 continue
             kept[path] = entry
         self.entries = kept
-        files = [(entry.where, path) for path, entry in kept.items() if entry.type == FILE]
+
+    def _hash(self):
+        """Read each file's contents once, in the order in which they lie."""
         done = {}
+        files = [(entry.where, path) for path, entry in self.entries.items() if entry.type == FILE]
         for where, path in sorted(files):
-            entry = kept[path]
             if path in paths.SECRET:
-                entry.size = None
                 continue
-            key = (where, path.endswith(".pyc"))
+            key = (where, path.endswith(BYTE_CODE))
             if key not in done:
                 digest = Digest(path)
                 for piece in _pieces(where):
@@ -206,8 +212,8 @@ class DockerArchive(Tree):
                 if digest.size != where[2]:
                     raise ArchiveError("%s: cut short within %s" % (self._name, paths.printable(path)))
                 done[key] = digest.hexdigest()
-            entry.size = where[2]
-            entry.sha256 = done[key]
+            self.entries[path].size = where[2]
+            self.entries[path].sha256 = done[key]
 
     def contents(self, path):
         entry = self.entries.get(path)
@@ -254,9 +260,7 @@ _TYPES = {
 
 
 def _entry(member, source, start):
-    kind = _TYPES.get(member.type)
-    if kind is None:
-        return None
+    kind = _TYPES[member.type]
     entry = Entry(kind, member.mode & 0o7777, member.uid, member.gid)
     if kind == FILE:
         entry.where = (source, start + member.offset_data, member.size)

@@ -11,11 +11,48 @@ from .digest import of_bytes
 
 # linux/capability.h, by bit.
 NAMES = (
-    "chown dac_override dac_read_search fowner fsetid kill setgid setuid setpcap linux_immutable net_bind_service "
-    "net_broadcast net_admin net_raw ipc_lock ipc_owner sys_module sys_rawio sys_chroot sys_ptrace sys_pacct "
-    "sys_admin sys_boot sys_nice sys_resource sys_time sys_tty_config mknod lease audit_write audit_control setfcap "
-    "mac_override mac_admin syslog wake_alarm block_suspend audit_read perfmon bpf checkpoint_restore"
-).split()
+    "chown",
+    "dac_override",
+    "dac_read_search",
+    "fowner",
+    "fsetid",
+    "kill",
+    "setgid",
+    "setuid",
+    "setpcap",
+    "linux_immutable",
+    "net_bind_service",
+    "net_broadcast",
+    "net_admin",
+    "net_raw",
+    "ipc_lock",
+    "ipc_owner",
+    "sys_module",
+    "sys_rawio",
+    "sys_chroot",
+    "sys_ptrace",
+    "sys_pacct",
+    "sys_admin",
+    "sys_boot",
+    "sys_nice",
+    "sys_resource",
+    "sys_time",
+    "sys_tty_config",
+    "mknod",
+    "lease",
+    "audit_write",
+    "audit_control",
+    "setfcap",
+    "mac_override",
+    "mac_admin",
+    "syslog",
+    "wake_alarm",
+    "block_suspend",
+    "audit_read",
+    "perfmon",
+    "bpf",
+    "checkpoint_restore",
+)
 
 
 def describe_xattr(name, value):
@@ -43,7 +80,9 @@ def describe(value):
     inheritable = words[1] | (words[3] << 32 if revision > 1 else 0)
     groups = {}
     for bit in range(64):
-        flags = ("e" if magic & 1 else "") + ("i" if inheritable >> bit & 1 else "") + ("p" if permitted >> bit & 1 else "")
+        flags = (
+            ("e" if magic & 1 else "") + ("i" if inheritable >> bit & 1 else "") + ("p" if permitted >> bit & 1 else "")
+        )
         if flags not in ("", "e"):
             groups.setdefault(flags, []).append(_name(bit))
     text = " ".join(",".join(names) + "=" + flags for flags, names in sorted(groups.items())) or "="

@@ -55,7 +55,6 @@ def without_time(data):
     return data
 
 
-
 def of_bytes(data):
     """sha256 of bytes in hand, as in the manifest."""
     return hashlib.sha256(data).hexdigest()

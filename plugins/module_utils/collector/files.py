@@ -6,7 +6,7 @@
 from __future__ import annotations
 
 from . import accounts, paths
-from .tree import CHARACTER, BLOCK, FILE, LINK, MOUNT
+from .tree import BLOCK, CHARACTER, FILE, LINK, MOUNT
 
 
 def collect(tree):

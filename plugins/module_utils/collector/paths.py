@@ -12,7 +12,7 @@ from __future__ import annotations
 import re
 
 # Nothing at or below these is recorded: kernel views, and what does not outlive a boot.
-VOLATILE = frozenset(["/proc", "/sys", "/dev", "/run", "/tmp", "/var/tmp", "/var/run", "/var/lock"])
+VOLATILE = frozenset(["/proc", "/sys", "/dev", "/run", "/tmp", "/var/tmp", "/var/run", "/var/lock"])  # noqa: S108
 
 # Below these only directories are recorded (their owner and mode make services work), never files:
 # logs, caches that programs fill as they run, and package lists that each `apt update` fetches anew.

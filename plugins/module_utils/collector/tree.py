@@ -41,10 +41,10 @@ _READ_LIMIT = 64 << 20
 class Entry:
     """One path: type, permission bits, numeric owners, and what its type has (size, sha256, target, device)."""
 
-    __slots__ = ("type", "mode", "uid", "gid", "size", "sha256", "target", "device", "xattrs", "unreadable", "where")
+    __slots__ = ("device", "gid", "mode", "sha256", "size", "target", "type", "uid", "unreadable", "where", "xattrs")
 
-    def __init__(self, type, mode=0, uid=0, gid=0):  # pylint: disable=redefined-builtin
-        self.type = type
+    def __init__(self, kind, mode=0, uid=0, gid=0):
+        self.type = kind
         self.mode = mode
         self.uid = uid
         self.gid = gid
@@ -92,7 +92,7 @@ class Tree:
             if part == "..":
                 del done[-1:]
                 continue
-            here = "/" + "/".join(done + [part])
+            here = "/" + "/".join([*done, part])
             entry = self.entries.get(here)
             if entry is None:
                 return None
@@ -201,11 +201,10 @@ class DirectoryTree(Tree):
         entries = self.entries
         mounts = self._mounts
         decode = self._decode
-        directories_only = _directories_only(prefix)
+        only_directories = directories_only(prefix)
         with os.scandir(folder) as scan:
             for found in scan:
-                name = found.name if decode is None else decode(found.name)
-                path = prefix + "/" + name
+                path = prefix + "/" + (found.name if decode is None else decode(found.name))
                 if path in paths.VOLATILE:
                     continue
                 if path in mounts:
@@ -217,27 +216,29 @@ class DirectoryTree(Tree):
                     if error.errno != errno.ENOENT:
                         self.warnings.append("%s: %s" % (paths.printable(path), error.strerror))
                     continue
-                mode = info.st_mode
-                kind = _TYPES.get(stat.S_IFMT(mode))
-                if kind is None or (directories_only and kind != DIRECTORY):
+                kind = _TYPES.get(stat.S_IFMT(info.st_mode))
+                if kind is None or (only_directories and kind != DIRECTORY):
                     continue
-                entry = Entry(kind, stat.S_IMODE(mode), info.st_uid, info.st_gid)
+                entry = Entry(kind, stat.S_IMODE(info.st_mode), info.st_uid, info.st_gid)
                 if kind == DIRECTORY:
                     pending.append((path, entry, (info.st_dev, info.st_ino)))
-                elif kind == FILE:
-                    if path in paths.SECRET:
-                        pass
-                    elif not self._read_file(folder, found.name, path, entry, info):
-                        continue
-                elif kind == LINK:
-                    try:
-                        target = os.readlink(found.name, dir_fd=folder)
-                    except OSError:
-                        continue
-                    entry.target = target if decode is None else decode(target)
-                elif kind != FIFO:
-                    entry.device = "%d:%d" % (os.major(info.st_rdev), os.minor(info.st_rdev))
+                elif not self._look(folder, found.name, path, entry, info):
+                    continue
                 entries[path] = entry
+
+    def _look(self, folder, name, path, entry, info):
+        """Fill in what the entry's type has; False when it is gone."""
+        if entry.type == FILE:
+            return path in paths.SECRET or self._read_file(folder, name, path, entry, info)
+        if entry.type == LINK:
+            try:
+                target = os.readlink(name, dir_fd=folder)
+            except OSError:
+                return False
+            entry.target = target if self._decode is None else self._decode(target)
+        elif entry.type != FIFO:
+            entry.device = "%d:%d" % (os.major(info.st_rdev), os.minor(info.st_rdev))
+        return True
 
     def _read_file(self, folder, name, path, entry, info):
         """Fill in size, digest and extended attributes; False when the file is gone."""
@@ -286,7 +287,7 @@ class DirectoryTree(Tree):
         self.warnings.append("%s: can't be read: %s" % (paths.printable(path), error.strerror))
 
 
-def _directories_only(path):
+def directories_only(path):
     """Is a directory one of those, or below one, of which only directories are recorded?"""
     while path:
         if path in paths.DIRECTORIES_ONLY:

@@ -52,55 +52,46 @@ def collect(tree):
     """{"nginx.service": {"state": "enabled", "path": "/usr/lib/systemd/system/nginx.service"}}"""
     folders = _folders(tree)
     names = {}
-    for real, _configured in folders:
-        for name in tree.children(real):
-            if name.endswith(_SUFFIXES) and name not in names:
-                entry = tree.entries[real + "/" + name]
-                if entry.type in (FILE, LINK):
-                    names[name] = real + "/" + name
-    enabled = _enabling_links(tree, folders)
-    section = {}
-    for name, path in names.items():
-        section[paths.printable(name)] = _describe(tree, folders, names, enabled, name, path)
-    return section
+    for folder in folders:
+        for name in tree.children(folder):
+            path = folder + "/" + name
+            if name.endswith(_SUFFIXES) and name not in names and tree.entries[path].type in (FILE, LINK):
+                names[name] = path
+    enabling = _enabling_links(tree)
+    return {paths.printable(name): _describe(tree, folders, names, enabling, name) for name in names}
 
 
 def _folders(tree):
-    """The folders that exist, links followed, each once, with whether they hold the administrator's choices."""
-    found = []
-    for folder in FOLDERS:
-        real = tree.resolve(folder)
-        if real is not None and real not in [each for each, _configured in found]:
-            found.append((real, folder in _CONFIGURED))
-    return found
+    """The folders that exist, links followed, each once."""
+    found = [tree.resolve(folder) for folder in FOLDERS]
+    return list(dict.fromkeys(folder for folder in found if folder is not None))
 
 
-def _enabling_links(tree, folders):
-    """The administrator's links: [(folder or folder/x.wants, name of the link, what it points to)]."""
+def _enabling_links(tree):
+    """The administrator's links: [(in a .wants folder?, name of the link, name of what it points to)]."""
     links = []
-    for real, configured in folders:
-        if not configured:
-            continue
-        for name in tree.children(real):
-            here = real + "/" + name
+    for folder in _CONFIGURED:
+        for name in tree.children(folder):
+            here = folder + "/" + name
             if tree.entries[here].type == LINK:
-                links.append((False, name, tree.entries[here].target.rpartition("/")[2]))
+                links.append((False, name, _last(tree.entries[here].target)))
             elif name.endswith(_WANTS):
                 for inner in tree.children(here):
                     entry = tree.entries[here + "/" + inner]
                     if entry.type == LINK:
-                        links.append((True, inner, entry.target.rpartition("/")[2]))
+                        links.append((True, inner, _last(entry.target)))
     return links
 
 
-def _describe(tree, folders, names, enabled, name, path):
+def _describe(tree, folders, names, enabling, name):
+    path = names[name]
     entry = tree.entries[path]
     found = {"path": paths.printable(path)}
-    if _is_masked(tree, path, entry):
+    if _is_masked(entry):
         found["state"] = "masked"
         return found
-    other = _points_to(entry, path)
     if entry.type == LINK:
+        other = _last(entry.target)
         if other != name and other in names:
             found["state"] = "alias"
             found["alias_of"] = paths.printable(other)
@@ -109,32 +100,32 @@ def _describe(tree, folders, names, enabled, name, path):
         if real is None:
             found["state"] = "bad"
             return found
-        if real.rpartition("/")[0] not in [each for each, _configured in folders]:
+        if real.rpartition("/")[0] not in folders:
             found["linked_from"] = paths.printable(real)
     unit = Unit(name, path)
     _load(tree, folders, unit)
-    found["state"] = state(unit, enabled, "linked_from" in found)
+    found["state"] = state(unit, enabling, "linked_from" in found)
     if unit.drop_ins:
         found["drop_ins"] = [paths.printable(each) for each in unit.drop_ins]
     return found
 
 
-def _is_masked(tree, path, entry):
+def _is_masked(entry):
     """An empty unit file, or a link to /dev/null (which the tree does not hold)."""
     if entry.type == LINK:
         return entry.target in ("/dev/null", "../../../dev/null", "../../../../dev/null")
     return entry.size == 0
 
 
-def _points_to(entry, path):
-    return (entry.target if entry.type == LINK else path).rpartition("/")[2]
+def _last(path):
+    return path.rpartition("/")[2]
 
 
 def _load(tree, folders, unit):
     texts = [tree.text(unit.path)]
     seen = {}
-    for real, _configured in folders:
-        folder = real + "/" + unit.name + ".d"
+    for parent in folders:
+        folder = parent + "/" + unit.name + ".d"
         for name in tree.children(folder):
             if name.endswith(".conf"):
                 seen.setdefault(name, folder + "/" + name)
@@ -153,8 +144,8 @@ def parse_install(text, into):
     if "[Install]" not in text:
         return into
     inside = False
-    for line in text.replace("\\\n", " ").split("\n"):
-        line = line.strip()
+    for raw in text.replace("\\\n", " ").split("\n"):
+        line = raw.strip()
         if line.startswith("["):
             inside = line == "[Install]"
         elif inside and line and line[0] not in "#;":

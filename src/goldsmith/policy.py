@@ -1,0 +1,153 @@
+"""Policy: which differences are expected, and why.
+
+    extends: debian
+    rules:
+      - section: files
+        key: /etc/motd
+        reason: each site greets in its own words
+
+A rule explains a difference when all that it states fits. It never hides one: what is explained is reported with
+its reason, and a rule that fits nothing is reported as unused.
+"""
+
+from __future__ import annotations
+
+import re
+from dataclasses import dataclass
+from functools import cached_property
+from importlib import resources
+from pathlib import Path
+from typing import TYPE_CHECKING, Literal
+
+from pydantic import BaseModel, ConfigDict, Field, field_validator
+
+from goldsmith import yamlfile
+from goldsmith.errors import UsageError
+
+if TYPE_CHECKING:
+    from goldsmith.compare import Difference
+
+REFERENCES = ("debian",)
+"""The reference policies that `extends` may name."""
+
+Kind = Literal["only_a", "only_b", "missing", "changed", "unreadable", "equal"]
+Side = Literal["rest", "live"]
+
+
+class Rule(BaseModel):
+    """One expected difference.
+
+    `key` is a pattern: `?` and `*` match within one path segment, `**` also across. `attribute` states which one
+    differs; without it the rule fits every attribute and a thing that only one side has. `kind` narrows that:
+    `missing` (one side lacks it, whichever), `changed`, `unreadable`, and `only_a` or `only_b`, which alone depend
+    on the order in which the two were given. A cloned identity is explained only by a rule that says `equal`.
+    `between` narrows a rule by scope: [rest, live] (in either order), [live, live] or [rest, rest].
+    `present_on: rest` (or live) fits only what that side has and the other, of the other scope, lacks.
+    """
+
+    model_config = ConfigDict(extra="forbid", frozen=True)
+
+    section: str = Field(min_length=1)
+    key: str = Field(min_length=1)
+    attribute: str | None = None
+    kind: Kind | None = None
+    between: tuple[Side, Side] | None = None
+    present_on: Side | None = None
+    reason: str
+
+    @field_validator("reason")
+    @classmethod
+    def _has_reason(cls, value: str) -> str:
+        if len(value.split()) < 3:
+            raise ValueError("must say why, in a few words")
+        return " ".join(value.split())
+
+    @cached_property
+    def pattern(self) -> re.Pattern[str]:
+        """The key as a regular expression for the whole name."""
+        return re.compile(translate(self.key), re.DOTALL)
+
+    def explains(self, difference: Difference, scopes: tuple[str, str]) -> bool:
+        """Does the rule fit this difference between manifests of these scopes?"""
+        return (
+            self.section == difference.section
+            and (self.attribute is None or self.attribute == difference.attribute)
+            and self._kind_fits(difference.kind)
+            and self.applies(scopes)
+            and (self.present_on is None or self._present(difference.kind, scopes))
+            and self.pattern.fullmatch(difference.key) is not None
+        )
+
+    def applies(self, scopes: tuple[str, str]) -> bool:
+        """Can the rule fit anything between manifests of these scopes?"""
+        if self.present_on is not None and scopes[0] == scopes[1]:
+            return False
+        return self.between is None or sorted(self.between) == sorted(scopes)
+
+    def _kind_fits(self, kind: str) -> bool:
+        if self.kind is None:
+            return kind not in ("equal", "unreadable")
+        return kind == self.kind or (self.kind == "missing" and kind in ("only_a", "only_b"))
+
+    def _present(self, kind: str, scopes: tuple[str, str]) -> bool:
+        return kind == ("only_a" if scopes[0] == self.present_on else "only_b")
+
+    def __str__(self) -> str:
+        what = f"{self.section} {self.key}"
+        return f"{what} {self.attribute}" if self.attribute else what
+
+
+def translate(glob: str) -> str:
+    """A path pattern as a regular expression: `/var/*/x` → `/var/[^/]*/x`; `**` also matches slashes."""
+    parts = []
+    for piece in re.findall(r"\*\*|\*|\?|[^*?]+", glob):
+        parts.append({"**": ".*", "*": "[^/]*", "?": "[^/]"}.get(piece) or re.escape(piece))
+    return "".join(parts)
+
+
+class PolicyFile(BaseModel):
+    """What a policy file holds."""
+
+    model_config = ConfigDict(extra="forbid")
+
+    extends: Literal["debian"] | None = None
+    rules: list[Rule] = []
+
+
+@dataclass(frozen=True)
+class Policy:
+    """Rules in order: the first that fits a difference explains it.
+
+    `own` are the user's, `reference` those of the policy that it extends.
+    """
+
+    name: str = "none"
+    own: tuple[Rule, ...] = ()
+    reference: tuple[Rule, ...] = ()
+
+    @property
+    def rules(self) -> tuple[Rule, ...]:
+        return self.own + self.reference
+
+    def find(self, difference: Difference, scopes: tuple[str, str]) -> Rule | None:
+        """The first rule that explains a difference."""
+        return next((rule for rule in self.rules if rule.explains(difference, scopes)), None)
+
+
+def load(path: Path) -> Policy:
+    """Read a policy file. Raises UsageError: one line `file:line: key: message` for each thing that is wrong."""
+    content = _read(path)
+    base = reference(content.extends).reference if content.extends else ()
+    return Policy(str(path), tuple(content.rules), base)
+
+
+def reference(name: str = "debian") -> Policy:
+    """The policy that comes with Goldsmith, for a system by name. Raises UsageError for a name there is none for."""
+    if name not in REFERENCES:
+        raise UsageError(f"no reference policy {name!r}", hint=f"there is: {', '.join(REFERENCES)}")
+    with resources.as_file(resources.files("goldsmith") / "data" / "policy" / f"{name}.yml") as path:
+        return Policy(name, (), tuple(_read(path).rules))
+
+
+def _read(path: Path) -> PolicyFile:
+    return yamlfile.validate(yamlfile.load(path), PolicyFile)

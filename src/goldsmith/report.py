@@ -1,0 +1,201 @@
+"""A comparison in words: a table for people, JSON for programs."""
+
+from __future__ import annotations
+
+from collections import Counter
+from collections.abc import Iterable
+from typing import Any
+
+from rich import box
+from rich.console import Console, Group, RenderableType
+from rich.padding import Padding
+from rich.table import Table
+from rich.text import Text
+
+from goldsmith.compare import Comparison, Difference, rank
+
+SCHEMA = "goldsmith.comparison/1"
+
+_SHORT_DIGEST = 12
+_ABSENT = "-"
+_DIGESTS = ("sha256", "digest")
+
+
+def render(comparison: Comparison, console: Console | None = None, *, limit: int = 50) -> None:
+    """Print a comparison: unexplained differences first, each on its line, the explained one line per reason.
+
+    At most `limit` unexplained ones of a section are listed; the rest are counted (the JSON has all).
+    """
+    (console or Console()).print(renderable(comparison, limit=limit))
+
+
+def renderable(comparison: Comparison, *, limit: int = 50) -> RenderableType:
+    """As `render`, to be put into something larger."""
+    parts: list[RenderableType] = [_heading(comparison)]
+    if comparison.unexplained:
+        parts += ["", *_unexplained(comparison, limit)]
+    if comparison.explained:
+        parts += [
+            "",
+            Text("Explained by policy", style="bold"),
+            Padding(_explained(comparison.explained), (0, 0, 0, 2)),
+        ]
+    notes = _notes(comparison)
+    if notes:
+        parts += ["", *notes]
+    return Group(*parts, "", verdict(comparison))
+
+
+def verdict(comparison: Comparison) -> Text:
+    """The last line: equal, equal but for what the policy explains, or different."""
+    unexplained, explained = len(comparison.unexplained), len(comparison.explained)
+    looked_at = f"{sum(comparison.counts.values()):,} facts compared"
+    if unexplained:
+        count = f"{unexplained} unexplained difference{_s(unexplained)}"
+        return Text.assemble(("DIFFERENT", "bold red"), f": {count}, {explained} explained; {looked_at}")
+    if explained:
+        return Text.assemble(("EQUAL", "bold green"), f": 0 unexplained, {explained} explained; {looked_at}")
+    return Text.assemble(("EQUAL", "bold green"), f": no difference at all; {looked_at}")
+
+
+def _heading(comparison: Comparison) -> Table:
+    table = Table.grid(padding=(0, 2))
+    table.add_column(style="bold", no_wrap=True)
+    table.add_column(overflow="fold")
+    table.add_column(style="dim", no_wrap=True)
+    sides = zip(("A", "B"), (comparison.a, comparison.b), comparison.scopes, comparison.digests, strict=True)
+    for side, name, scope, digest in sides:
+        short = digest.removeprefix("sha256:")[:_SHORT_DIGEST]
+        table.add_row(side, Text(name), f"{'at rest' if scope == 'rest' else scope}  {short}")
+    return table
+
+
+def _unexplained(comparison: Comparison, limit: int) -> Iterable[RenderableType]:
+    by_section: dict[str, list[Difference]] = {}
+    for difference in comparison.unexplained:
+        by_section.setdefault(difference.section, []).append(difference)
+    for section in sorted(by_section, key=rank):
+        found = by_section[section]
+        yield Text.assemble((section, "bold"), f"  {len(found)} unexplained")
+        table = Table(box=box.SIMPLE_HEAD, show_edge=False, pad_edge=False, padding=(0, 2, 0, 0), expand=False)
+        table.add_column("what", overflow="fold", ratio=None, min_width=20)
+        table.add_column("A", overflow="fold", style="red")
+        table.add_column("B", overflow="fold", style="green")
+        for difference in found[:limit]:
+            table.add_row(*_cells(difference))
+        yield Padding(table, (0, 0, 0, 2))
+        if len(found) > limit:
+            yield Padding(Text(f"… and {len(found) - limit} more: --json has them all", style="dim"), (0, 0, 0, 2))
+
+
+def _cells(difference: Difference) -> tuple[Text, Text, Text]:
+    what = Text(visible(difference.key))
+    if difference.kind == "changed":
+        what.append(f" {difference.attribute}", style="cyan")
+        return what, Text(say(difference.attribute, difference.a)), Text(say(difference.attribute, difference.b))
+    if difference.kind == "equal":
+        what.append(" cloned", style="cyan")
+        return what, Text("same on both machines"), Text("")
+    if difference.kind == "unreadable":
+        return what, Text("can't be read"), Text("can't be read")
+    here = Text(summary(difference.a if difference.kind == "only_a" else difference.b))
+    return (what, here, Text(_ABSENT)) if difference.kind == "only_a" else (what, Text(_ABSENT), here)
+
+
+def summary(attributes: dict[str, Any]) -> str:
+    """A whole thing in a few words: its most telling attributes."""
+    telling = ("version", "type", "state", "active", "program", "uid", "gid", "mode", "owner", "target", "name")
+    words = [str(attributes[name]) for name in telling if attributes.get(name) not in (None, "")]
+    return visible(" ".join(words[:4])) or "there"
+
+
+def say(attribute: str | None, value: Any) -> str:
+    """One value in words: digests shortened, absence as a hyphen."""
+    if value is None:
+        return _ABSENT
+    if attribute in _DIGESTS and isinstance(value, str):
+        return value.removeprefix("sha256:")[:_SHORT_DIGEST]
+    if isinstance(value, bool):
+        return "yes" if value else "no"
+    if isinstance(value, list):
+        return visible(", ".join(map(str, value))) or "none"
+    if isinstance(value, dict):
+        return visible(", ".join(f"{name}={say('digest', each)}" for name, each in sorted(value.items())))
+    return visible(str(value)) or '""'
+
+
+def visible(text: str) -> str:
+    """A name on one line: what would move the cursor is shown as an escape."""
+    return "".join(each if each.isprintable() else each.encode("unicode_escape").decode() for each in text)
+
+
+def _explained(differences: Iterable[Difference]) -> Table:
+    counts = Counter((difference.section, difference.reason or "") for difference in differences)
+    table = Table.grid(padding=(0, 2))
+    table.add_column(justify="right", no_wrap=True)
+    table.add_column(no_wrap=True, style="dim")
+    table.add_column(overflow="fold")
+    for (section, reason), count in sorted(counts.items(), key=lambda item: (rank(item[0][0]), item[0][1])):
+        table.add_row(str(count), section, Text(reason))
+    return table
+
+
+def _notes(comparison: Comparison) -> list[RenderableType]:
+    notes: list[RenderableType] = []
+    for section, why in comparison.not_compared:
+        notes.append(Text(f"Not compared: {section}: {why}", style="yellow"))
+    for warning in comparison.warnings:
+        notes.append(Text(f"Warning: {visible(warning)}", style="yellow"))
+    for rule in comparison.unused:
+        notes.append(Text(f"Unused rule: {rule}", style="yellow"))
+    if comparison.unused_reference:
+        names = ", ".join(sorted({rule.key for rule in comparison.unused_reference}))
+        notes.append(Text(f"Unused here of the reference policy: {names}", style="dim"))
+    return notes
+
+
+def _s(count: int) -> str:
+    return "" if count == 1 else "s"
+
+
+def to_json(comparison: Comparison) -> dict[str, Any]:
+    """The comparison for programs; docs/manifest.md describes the shape."""
+    return {
+        "schema": SCHEMA,
+        "a": _side(comparison, 0),
+        "b": _side(comparison, 1),
+        "policy": comparison.policy,
+        "equal": comparison.ok,
+        "unexplained": len(comparison.unexplained),
+        "explained": len(comparison.explained),
+        "compared": comparison.counts,
+        "differences": [
+            {
+                "section": difference.section,
+                "key": difference.key,
+                "attribute": difference.attribute,
+                "kind": difference.kind,
+                "a": difference.a,
+                "b": difference.b,
+                "explained": difference.explained,
+                "reason": difference.reason,
+                "rule": str(difference.rule) if difference.rule else None,
+            }
+            for difference in comparison.differences
+        ],
+        "not_compared": [{"section": section, "why": why} for section, why in comparison.not_compared],
+        "unused_rules": [
+            {"rule": str(rule), "reason": rule.reason, "reference": is_reference}
+            for rules, is_reference in ((comparison.unused, False), (comparison.unused_reference, True))
+            for rule in rules
+        ],
+        "warnings": list(comparison.warnings),
+    }
+
+
+def _side(comparison: Comparison, index: int) -> dict[str, str]:
+    return {
+        "name": (comparison.a, comparison.b)[index],
+        "scope": comparison.scopes[index],
+        "digest": comparison.digests[index],
+    }
