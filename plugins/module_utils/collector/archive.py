@@ -20,7 +20,7 @@ import tempfile
 
 from . import paths
 from .digest import BYTE_CODE, CHUNK, Digest
-from .tree import BLOCK, CHARACTER, DIRECTORY, FIFO, FILE, LINK, Entry, Tree, describe_xattrs, directories_only
+from .tree import BLOCK, CHARACTER, DIRECTORY, FIFO, FILE, LINK, Entry, Tree, describe_xattrs
 
 _WHITEOUT = ".wh."
 _OPAQUE = ".wh..wh..opq"
@@ -190,9 +190,9 @@ class DockerArchive(Tree):
         for path, entry in self.entries.items():
             folder = path.rpartition("/")[0]
             if folder not in folders:
-                folders[folder] = (_volatile(folder), directories_only(folder))
-            volatile, only_directories = folders[folder]
-            if path in paths.VOLATILE or volatile or (only_directories and entry.type != DIRECTORY):
+                folders[folder] = (_below_volatile(folder), paths.directories_only(folder))
+            gone, only_directories = folders[folder]
+            if gone or paths.volatile(path) or (only_directories and entry.type != DIRECTORY):
                 continue
             kept[path] = entry
         self.entries = kept
@@ -222,9 +222,9 @@ class DockerArchive(Tree):
         return b"".join(_pieces(entry.where))
 
 
-def _volatile(folder):
+def _below_volatile(folder):
     while folder:
-        if folder in paths.VOLATILE:
+        if paths.volatile(folder):
             return True
         folder = folder.rpartition("/")[0]
     return False

@@ -12,7 +12,10 @@ from __future__ import annotations
 import re
 
 # Nothing at or below these is recorded: kernel views, and what does not outlive a boot.
-VOLATILE = frozenset(["/proc", "/sys", "/dev", "/run", "/tmp", "/var/tmp", "/var/run", "/var/lock"])  # noqa: S108
+_VOLATILE = frozenset(["/proc", "/sys", "/dev", "/run", "/tmp", "/var/tmp", "/var/run", "/var/lock"])  # noqa: S108
+
+# Nor what Ansible keeps of a module (this one, perhaps) while it runs.
+_VOLATILE_ANYWHERE = "/.ansible/tmp"
 
 # Below these only directories are recorded (their owner and mode make services work), never files:
 # logs, caches that programs fill as they run, and package lists that each `apt update` fetches anew.
@@ -46,6 +49,20 @@ def identity_name(path):
     if name is None and path.startswith("/etc/ssh/") and _HOST_KEY.fullmatch(path):
         name = "ssh_host_key " + path
     return name
+
+
+def volatile(path):
+    """Is nothing recorded of this path, or below it?"""
+    return path in _VOLATILE or path.endswith(_VOLATILE_ANYWHERE)
+
+
+def directories_only(folder):
+    """Is a folder one of those, or below one, of which only directories are recorded?"""
+    while folder:
+        if folder in DIRECTORIES_ONLY:
+            return True
+        folder = folder.rpartition("/")[0]
+    return False
 
 
 _BROKEN = re.compile("[\udc80-\udcff\ufffd]")

@@ -201,11 +201,12 @@ class DirectoryTree(Tree):
         entries = self.entries
         mounts = self._mounts
         decode = self._decode
-        only_directories = directories_only(prefix)
+        volatile = paths.volatile
+        only_directories = paths.directories_only(prefix)
         with os.scandir(folder) as scan:
             for found in scan:
                 path = prefix + "/" + (found.name if decode is None else decode(found.name))
-                if path in paths.VOLATILE:
+                if volatile(path):
                     continue
                 if path in mounts:
                     entries[path] = Entry(MOUNT)
@@ -285,15 +286,6 @@ class DirectoryTree(Tree):
             return
         entry.unreadable = True
         self.warnings.append("%s: can't be read: %s" % (paths.printable(path), error.strerror))
-
-
-def directories_only(path):
-    """Is a directory one of those, or below one, of which only directories are recorded?"""
-    while path:
-        if path in paths.DIRECTORIES_ONLY:
-            return True
-        path = path.rpartition("/")[0]
-    return False
 
 
 def _as_utf8(name):
