@@ -4,6 +4,8 @@
 # SPDX-License-Identifier: GPL-3.0-or-later
 """The module goldsmith.core.manifest."""
 
+# ruff: noqa: E402 - Ansible wants the documentation before everything else
+
 from __future__ import annotations
 
 DOCUMENTATION = r"""

@@ -21,7 +21,7 @@ _ABSENT = "-"
 _DIGESTS = ("sha256", "digest")
 
 
-def render(comparison: Comparison, console: Console | None = None, *, limit: int = 50) -> None:
+def render(comparison: Comparison, console: Console | None = None, *, limit: int = 20) -> None:
     """Print a comparison: unexplained differences first, each on its line, the explained one line per reason.
 
     At most `limit` unexplained ones of a section are listed; the rest are counted (the JSON has all).
@@ -29,7 +29,7 @@ def render(comparison: Comparison, console: Console | None = None, *, limit: int
     (console or Console()).print(renderable(comparison, limit=limit))
 
 
-def renderable(comparison: Comparison, *, limit: int = 50) -> RenderableType:
+def renderable(comparison: Comparison, *, limit: int = 20) -> RenderableType:
     """As `render`, to be put into something larger."""
     parts: list[RenderableType] = [_heading(comparison)]
     if comparison.unexplained:

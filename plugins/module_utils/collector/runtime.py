@@ -193,29 +193,58 @@ def _holders(inodes, warnings):
     wanted = {"socket:[%s]" % inode: inode for inode in inodes}
     found = {}
     hidden = False
-    for process in os.listdir("/proc"):
-        if not process.isdigit():
-            continue
-        folder = "/proc/%s/fd" % process
-        who = None
+    for process in filter(str.isdigit, os.listdir("/proc")):
         try:
-            handles = os.listdir(folder)
+            held, program = _look(process, wanted)
         except PermissionError:
-            hidden = True
-            continue
+            try:
+                held, program = _look_as_its_user(process, wanted)
+            except OSError:
+                hidden = True
+                continue
         except OSError:
             continue
-        for handle in handles:
-            try:
-                inode = wanted.get(os.readlink(folder + "/" + handle))
-            except OSError:
-                continue
-            if inode is not None:
-                who = who or (_program(process), unit_of(_read("/proc/%s/cgroup" % process)))
+        if held:
+            who = (program, unit_of(_read("/proc/%s/cgroup" % process)))
+            for inode in held:
                 found.setdefault(inode, set()).add(who)
-    if hidden:
-        warnings.append("runtime: the programs behind sockets are visible to root only")
+    if hidden and inodes - set(found):
+        warnings.append("runtime: the programs behind some sockets can't be seen; collect as root")
     return found
+
+
+def _look(process, wanted):
+    """(inodes of the wanted sockets that a process holds, its program's name)."""
+    folder = "/proc/%s/fd/" % process
+    held = []
+    for handle in os.listdir(folder):
+        try:
+            inode = wanted.get(os.readlink(folder + handle))
+        except FileNotFoundError:
+            continue
+        if inode is not None:
+            held.append(inode)
+    return held, _program(process) if held else ""
+
+
+def _look_as_its_user(process, wanted):
+    """As `_look`, with the process's own user and group in effect.
+
+    In a container root may change its user, but has no right to look into others' processes (CAP_SYS_PTRACE).
+    """
+    owner = os.stat("/proc/" + process)
+    mine = os.geteuid(), os.getegid()
+    if mine[0] != 0:
+        raise PermissionError(process)
+    os.setegid(owner.st_gid)
+    try:
+        os.seteuid(owner.st_uid)
+        try:
+            return _look(process, wanted)
+        finally:
+            os.seteuid(mine[0])
+    finally:
+        os.setegid(mine[1])
 
 
 def _program(process):
