@@ -2,6 +2,7 @@ locals {
   machine    = "${var.name}-image"
   playbook   = var.playbook == "" ? "${path.root}/../playbooks/site.yml" : var.playbook
   inventory  = var.inventory == "" ? [] : ["-i", var.inventory]
+  directory  = abspath(var.inventory_directory == "" ? var.inventory : var.inventory_directory)
   repository = var.repository == "" ? "goldsmith/${var.name}" : var.repository
 }
 
@@ -15,9 +16,19 @@ build {
     user          = "root"
     use_proxy     = false
 
-    # Straight into the container. As a host variable, so that tasks delegated elsewhere keep their own connection;
-    # Ansible's work files go to the tmpfs, not into the image.
-    inventory_file_template = "{{ .HostAlias }} ansible_connection=community.docker.docker ansible_host=${build.ID} ansible_user=root ansible_remote_tmp=/tmp/.ansible ansible_python_interpreter=/usr/bin/python3\n"
+    # One line: the machine and its variables.
+    # - Straight into the container. As a host variable, so that tasks delegated elsewhere keep their own connection.
+    # - Ansible's work files go to the tmpfs, not into the image.
+    # - inventory_dir would be the folder of Packer's temporary file.
+    inventory_file_template = join(" ", [
+      "{{ .HostAlias }}",
+      "ansible_connection=community.docker.docker",
+      "ansible_host=${build.ID}",
+      "ansible_user=root",
+      "ansible_remote_tmp=/tmp/.ansible",
+      "ansible_python_interpreter=/usr/bin/python3",
+      "inventory_dir='${local.directory}'\n",
+    ])
 
     # The whole inventory is there for its variables; the limit keeps the run off every host in it.
     extra_arguments = concat(
@@ -37,6 +48,6 @@ build {
 
   post-processor "docker-tag" {
     repository = local.repository
-    tag        = var.tags
+    tags       = var.tags
   }
 }

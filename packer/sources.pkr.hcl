@@ -9,6 +9,7 @@ source "docker" "image" {
   # systemd is PID 1 while the roles run, as on a live host.
   run_command = [
     "-d",
+    "--stop-signal", "SIGRTMIN+3",
     "--label", "org.goldsmith.owner=build",
     "--label", "org.goldsmith.build=${var.build_id}",
     "--cap-add", "SYS_ADMIN",
@@ -25,7 +26,6 @@ source "docker" "image" {
   ]
 
   changes = concat([
-    "STOPSIGNAL SIGRTMIN+3",
     "CMD [\"/lib/systemd/systemd\"]",
     "LABEL org.goldsmith.owner=image",
   ], var.changes)

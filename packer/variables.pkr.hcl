@@ -34,6 +34,12 @@ variable "inventory" {
   description = "Inventory that says what those groups are: a file or folder with group_vars beside it. Empty: none."
 }
 
+variable "inventory_directory" {
+  type        = string
+  default     = ""
+  description = "What Ansible's inventory_dir says. Empty: the inventory, which must be a folder then."
+}
+
 variable "ansible_arguments" {
   type        = list(string)
   default     = []

@@ -42,6 +42,7 @@ class Reader:
         self._where = ""
         self._before: Failure | None = None
         self._said = ""
+        self._more = False
 
     def feed(self, line: str) -> str | None:
         """Take one line of Packer's output. Gives the name of the task that it starts, else None."""
@@ -57,11 +58,17 @@ class Reader:
             self._said = match["message"]
             if not self.task:
                 self.failure = Failure("", "", self._said)
+                self._more = True
+                return None
         elif match := _FATAL.match(text):
             self._before = self.failure
             self.failure = Failure(self.task, self._where, _message(match["result"]) or self._said)
         elif text.strip() == "...ignoring":
             self.failure = self._before
+        elif self._more and self.failure and text.strip():
+            # Before the first task the cause often stands on the second line.
+            self.failure = Failure("", "", f"{self.failure.message} {text.strip()}")
+        self._more = False
         return None
 
 

@@ -257,7 +257,7 @@ def _packer(
     if not reader.task:
         raise GoldsmithError(
             f'building "{plan.name}" ran no task: no play of {plan.image.playbook} has the host {machine}',
-            hint=f"set `groups:` of the image to what the play's `hosts:` names (now: {', '.join(plan.image.groups) or 'none'})",
+            hint=f"the image is in the groups {', '.join(plan.image.groups) or '(none)'}: set `groups:` in goldsmith.yml",
         )
 
 
@@ -278,6 +278,7 @@ def packer_variables(project: config.Project, plan: Plan, build_id: str, playboo
         "playbook": str(playbook),
         "groups": plan.image.groups,
         "inventory": str(project.inventory),
+        "inventory_directory": str(project.inventory if project.inventory.is_dir() else project.inventory.parent),
         "repository": plan.repository,
         "tags": [f"building-{build_id}"],
         "changes": [f"LABEL {docker.KEY}={plan.content_key}"],
