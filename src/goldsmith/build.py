@@ -17,7 +17,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from goldsmith import ansible_output, collect, config, definition, docker, files, proc, resources
+from goldsmith import ansible_output, collect, config, definition, docker, files, manifest, proc, resources
 from goldsmith.errors import GoldsmithError, UsageError
 from goldsmith.inventory import Inventory
 from goldsmith.progress import Progress
@@ -130,7 +130,7 @@ def _plan(
     base = "goldsmith/base:" + re.sub(r"[^A-Za-z0-9_.-]+", "-", image.base)
     found = None if pull else docker.inspect_image(base)
     if found is None:
-        docker.require()
+        docker.version()
         _base(image.base, base, progress, pull=pull)
         found = docker.inspect_image(base)
     if found is None:
@@ -163,12 +163,12 @@ def _present(plan: Plan) -> str | None:
     found = docker.inspect_image(plan.reference)
     try:
         provenance = json.loads((plan.folder / PROVENANCE).read_text())
-        manifest = json.loads((plan.folder / MANIFEST).read_bytes())
-    except (OSError, ValueError):
+        recorded = manifest.load(plan.folder / MANIFEST)
+    except (OSError, ValueError, GoldsmithError):
         return None
     if found is None or (found["Config"].get("Labels") or {}).get(docker.KEY) != plan.content_key:
         return None
-    whole = provenance.get("image_id") == found["Id"] and provenance.get("manifest_digest") == manifest.get("digest")
+    whole = provenance.get("image_id") == found["Id"] and provenance.get("manifest_digest") == recorded.digest
     return str(found["Id"]) if whole else None
 
 
@@ -203,10 +203,9 @@ def _build(project: config.Project, plan: Plan, progress: Progress, started: flo
         if found is None:
             raise GoldsmithError(f"Packer said that it succeeded, but there is no image {building}")
         progress.say("  collecting its manifest")
-        manifest = collect.collect(collect.Target("docker-image", building))
-        provenance = _provenance(project, plan, found["Id"], manifest["digest"], started)
-        files.write_json(plan.folder / MANIFEST, manifest)
-        files.write_json(plan.folder / PROVENANCE, provenance, indent=2)
+        collected = collect.collect(collect.Target("docker-image", building))
+        manifest.save(collected, plan.folder / MANIFEST)
+        files.write_json(plan.folder / PROVENANCE, _provenance(project, plan, found["Id"], collected.digest, started))
         proc.run(["docker", "tag", building, plan.reference])
     except BaseException:
         with proc.uninterrupted():
@@ -303,7 +302,7 @@ def _provenance(
         "groups": plan.image.groups,
         "base": {"reference": plan.image.base, "prepared": plan.base, "image_id": plan.base_id},
         "git": _git(project.root),
-        "tools": plan.tools,
+        "tools": {**plan.tools, "docker": docker.version()},
         "started": _utc(started),
         "finished": _utc(time.time()),
     }

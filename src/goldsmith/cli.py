@@ -60,7 +60,7 @@ def _version(asked: bool) -> None:
 
 @app.callback()
 def _options(
-    version: Annotated[  # noqa: ARG001 - typer calls _version
+    version: Annotated[
         bool, typer.Option("--version", callback=_version, is_eager=True, help="Show the version and end.")
     ] = False,
 ) -> None:
@@ -109,7 +109,9 @@ def doctor_command(as_json: JsonOption = False) -> None:
         for each in found:
             missing = "[bold red]missing[/]" if each.tool.required else "[yellow]missing (optional)[/]"
             install = "" if each.version else escape(each.tool.install)
-            table.add_row(each.tool.name, escape(each.version) if each.version else missing, each.tool.needed_by, install)
+            table.add_row(
+                each.tool.name, escape(each.version) if each.version else missing, each.tool.needed_by, install
+            )
         out.print(table)
     if doctor.missing(found):
         raise typer.Exit(5)
@@ -186,7 +188,11 @@ def _print_hosts(result: converging.Result) -> None:
     for host in result.hosts.values():
         if host.message:
             task = f' in task "{host.task}"' if host.failed else ""
-            err.print(f"[bold]{host.name}[/] {host.verdict}{escape(task)}: {escape(host.message)}", highlight=False, soft_wrap=True)
+            err.print(
+                f"[bold]{host.name}[/] {host.verdict}{escape(task)}: {escape(host.message)}",
+                highlight=False,
+                soft_wrap=True,
+            )
             if host.hint:
                 err.print(f"  hint: {escape(host.hint)}", highlight=False, soft_wrap=True)
     if result.events:
@@ -196,7 +202,9 @@ def _print_hosts(result: converging.Result) -> None:
 @app.command()
 def collect(
     target: Annotated[str, typer.Argument(help="docker-image:NAME, docker:CONTAINER, ssh:HOST or dir:PATH.")],
-    output: Annotated[Path | None, typer.Option("--output", "-o", help="Write to this file, whole or not at all.")] = None,
+    output: Annotated[
+        Path | None, typer.Option("--output", "-o", help="Write to this file, whole or not at all.")
+    ] = None,
     project: ProjectOption = HERE,
 ) -> None:
     """Collect a machine's manifest: the canonical JSON record of its apps, libraries and OS.
@@ -205,22 +213,65 @@ def collect(
 
     Example:  goldsmith collect ssh:web1 -o web1.json
     """
-    found = _collected(target, project)
+    found = _collected(collecting.parse(target), project)
     if output:
-        files.write_json(output, found)
-        err.print(f"{_short(output)}: {found['digest']}", highlight=False, soft_wrap=True)
+        manifest.save(found, output)
+        err.print(f"{_short(output)}: {found.digest}", highlight=False, soft_wrap=True)
     else:
-        sys.stdout.buffer.write(files.json_bytes(found))
+        sys.stdout.write(manifest.canonical(found.document()) + "\n")
 
 
-def _collected(text: str, project: Path) -> dict[str, Any]:
-    target = collecting.parse(text)
+def _collected(target: collecting.Target, project: Path) -> manifest.Manifest:
     hosts = None
     if target.kind == "ssh":
         loaded = config.load(project)
         hosts = inventory.Inventory(loaded.inventory, loaded.root)
     with err.status(f"collecting {target}"):
         return collecting.collect(target, hosts)
+
+
+@app.command()
+def compare(
+    a: Annotated[str, typer.Argument(help="A manifest file, or a target as `goldsmith collect` takes it.")],
+    b: Annotated[str, typer.Argument(help="The other.")],
+    policy_file: Annotated[
+        Path | None, typer.Option("--policy", help="What may differ and why. Default: the project's, else Debian's.")
+    ] = None,
+    as_json: JsonOption = False,
+    project: ProjectOption = HERE,
+) -> None:
+    """Compare two machines: every difference, explained by policy or not.
+
+    Ends with 0 when nothing is unexplained, 3 when something is, 1 on an error, 2 on wrong usage.
+
+    Example:  goldsmith compare docker-image:goldsmith/web ssh:web1
+    """
+    judge = _policy(policy_file, project)
+    one, other = (_manifest(text, project) for text in (a, b))
+    found = comparing.compare(one, other, judge)
+    if as_json:
+        _print_json(report.to_json(found))
+    else:
+        report.render(found, out)
+    if not found.ok:
+        raise typer.Exit(UNEXPLAINED)
+
+
+def _policy(given: Path | None, project: Path) -> policy.Policy:
+    if given is not None:
+        return policy.load(given)
+    if project == HERE and not (HERE / config.FILE_NAME).exists():
+        return policy.reference()
+    loaded = config.load(project)
+    if loaded.config.policy in policy.REFERENCES:
+        return policy.reference(loaded.config.policy)
+    return policy.load(loaded.root / loaded.config.policy)
+
+
+def _manifest(text: str, project: Path) -> manifest.Manifest:
+    if collecting.is_target(text):
+        return _collected(collecting.parse(text), project)
+    return manifest.load(Path(text))
 
 
 @app.command()

@@ -8,17 +8,16 @@ from __future__ import annotations
 
 import functools
 import io
-import json
 import shlex
 import sys
 import tempfile
 import zipfile
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
 
-from goldsmith import docker, inventory, proc, resources
+from goldsmith import docker, inventory, manifest, proc, resources
 from goldsmith.errors import GoldsmithError, UsageError
+from goldsmith.manifest import Manifest
 
 KINDS = {
     "docker-image": "NAME, an image at rest",
@@ -65,23 +64,15 @@ def parse(text: str) -> Target:
     return Target(kind, name)
 
 
-def collect(target: Target, hosts: inventory.Inventory | None = None) -> dict[str, Any]:
-    """The target's manifest, as docs/manifest.md describes it. `hosts` is needed for ssh only.
+def collect(target: Target, hosts: inventory.Inventory | None = None) -> Manifest:
+    """The target's manifest. `hosts` is needed for ssh only.
 
     Raises:
         UsageError: no such image, container, host or folder.
         ToolError: Docker or ssh is missing or does not answer.
         GoldsmithError: the machine can't be reached, or the collector failed there.
     """
-    output = _COLLECTORS[target.kind](target, hosts)
-    try:
-        found: dict[str, Any] = json.loads(output)
-    except json.JSONDecodeError:
-        raise GoldsmithError(
-            f"{target}: the collector's answer is not a manifest: {output[:80]!r}",
-            hint="does a login script print something on that machine?",
-        ) from None
-    return found
+    return manifest.parse(_COLLECTORS[target.kind](target, hosts), str(target), name=str(target))
 
 
 @functools.cache
@@ -114,7 +105,7 @@ def _image(target: Target, _hosts: inventory.Inventory | None) -> bytes:
 def _container(target: Target, _hosts: inventory.Inventory | None) -> bytes:
     state = proc.run(["docker", "container", "inspect", "--format", "{{.State.Running}}", target.name], check=False)
     if state.code != 0 or state.text != "true":
-        docker.require()
+        docker.version()
         what = "is not running" if state.code == 0 else "does not exist"
         raise UsageError(f"the container {target.name} {what}", hint="`docker ps` lists those that run")
     command = _command("python3", "--root", "/", "--scope", "live")

@@ -16,8 +16,8 @@ KEY = "org.goldsmith.content-key"
 """Label of an image: what it was built from (see definition.content_key)."""
 
 
-def require() -> None:
-    """Check that the engine answers.
+def version() -> str:
+    """The engine's version.
 
     Raises:
         ToolError: the client is missing, or no engine answers it.
@@ -30,6 +30,7 @@ def require() -> None:
             hint="start it (`systemctl start docker`, or `dockerd` where no systemd runs), "
             "and be root or in the group docker",
         )
+    return answer.text
 
 
 def inspect_image(reference: str) -> dict[str, Any] | None:
@@ -38,7 +39,7 @@ def inspect_image(reference: str) -> dict[str, Any] | None:
     if answer.code != 0:
         if "no such image" in answer.error.lower():
             return None
-        require()
+        version()
         raise GoldsmithError(f"docker image inspect {reference}: {answer.error}")
     found: dict[str, Any] = json.loads(answer.stdout)[0]
     return found

@@ -54,8 +54,6 @@ def write(path: Path, data: bytes) -> None:
             raise
 
 
-def write_json(path: Path, data: Any, *, indent: int | None = None) -> None:
-    """Write JSON, with sorted keys and a newline at the end; compact without `indent`."""
-    separators = None if indent else (",", ":")
-    text = json.dumps(data, indent=indent, sort_keys=True, separators=separators, ensure_ascii=False)
-    write(path, text.encode(errors="surrogatepass") + b"\n")
+def write_json(path: Path, data: Any) -> None:
+    """Write JSON for people to read too: indented, keys sorted, a newline at the end."""
+    write(path, json.dumps(data, indent=2, sort_keys=True).encode() + b"\n")

@@ -10,6 +10,7 @@ from rich.console import Console
 from rich.live import Live
 from rich.markup import escape
 from rich.table import Table
+from rich.text import Text
 
 
 @dataclass
@@ -57,21 +58,22 @@ class Progress:
         return self._rows.setdefault(host, Row())
 
     def task(self, host: str, name: str) -> None:
-        """A host begins a task."""
+        """A host begins a task. The check of a role's arguments, which Ansible puts first, is no news."""
+        if "Validating arguments against arg spec" in name:
+            return
         self.row(host).task = name
         if not self._console.is_terminal and name != self._said:
             self._said = name
             self.say(f"  {self.seconds:5.1f} s  {name}")
 
     def _table(self) -> Table:
-        table = Table(title=f"{self._title}  {self.seconds:.0f} s", title_justify="left", box=None, pad_edge=False)
+        title = f"{self._title}  {self.seconds:.0f} s"
+        table = Table(title=title, title_justify="left", box=None, pad_edge=False)
         table.add_column("host", no_wrap=True)
         for column in ("ok", "changed", "failed"):
             table.add_column(column, justify="right")
         table.add_column("task", no_wrap=True, overflow="ellipsis", ratio=1)
         for host, row in self._rows.items():
-            task = row.task if row.state == "running" else f"[bold red]{row.state}[/]"
-            table.add_row(
-                host, str(row.ok), str(row.changed), str(row.failed), task if row.state != "running" else escape(task)
-            )
+            task = Text(row.task) if row.state == "running" else Text(row.state, style="bold red")
+            table.add_row(host, str(row.ok), str(row.changed), str(row.failed), task)
         return table

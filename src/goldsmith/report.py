@@ -149,8 +149,9 @@ def _notes(comparison: Comparison) -> list[RenderableType]:
     for rule in comparison.unused:
         notes.append(Text(f"Unused rule: {rule}", style="yellow"))
     if comparison.unused_reference:
-        names = ", ".join(sorted({rule.key for rule in comparison.unused_reference}))
-        notes.append(Text(f"Unused here of the reference policy: {names}", style="dim"))
+        count = len(comparison.unused_reference)
+        text = f"{count} rule{_s(count)} of the reference policy fitted nothing here; --json names them"
+        notes.append(Text(text, style="dim"))
     return notes
 
 

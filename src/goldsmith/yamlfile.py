@@ -86,17 +86,13 @@ def loads(text: str, path: Path) -> Document:
         lines: dict[KeyPath, int] = {(): node.start_mark.line + 1}
         problems = [f"{path}:{line}: {message}" for line, message in _walk(loader, node, (), lines, ())]
         if problems:
-            raise UsageError(
-                "\n".join(problems), hint="keep one of the two" if "twice" in problems[0] else ""
-            )
+            raise UsageError("\n".join(problems), hint="keep one of the two" if "twice" in problems[0] else "")
         return Document(path, loader.construct_document(node), lines)
     except yaml.MarkedYAMLError as error:
         mark = error.problem_mark or error.context_mark
         line = mark.line + 1 if mark else 1
         why = error.problem or error.context or "unreadable"
-        raise UsageError(
-            f"{path}:{line}: not valid YAML: {why}", hint="check quotes and indentation"
-        ) from error
+        raise UsageError(f"{path}:{line}: not valid YAML: {why}", hint="check quotes and indentation") from error
     except yaml.YAMLError as error:
         raise UsageError(f"{path}: not valid YAML: {error}") from error
     finally:

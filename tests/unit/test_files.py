@@ -25,11 +25,6 @@ def test_a_full_disk_leaves_what_was_there(tmp_path: Path, monkeypatch: pytest.M
     assert [each.name for each in tmp_path.iterdir()] == ["manifest.json"]
 
 
-def test_json_is_canonical(tmp_path: Path) -> None:
-    files.write_json(tmp_path / "a", {"b": 1, "a": "é"})
-    assert (tmp_path / "a").read_bytes() == '{"a":"é","b":1}\n'.encode()
-
-
 def test_permissions_follow_the_umask(tmp_path: Path) -> None:
     files.write(tmp_path / "a", b"")
     mask = os.umask(0)
