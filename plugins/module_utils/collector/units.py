@@ -161,20 +161,19 @@ def state(unit, links, linked):
     """enabled, linked, disabled, indirect or static, as systemd decides it (its install.c, in our own words).
 
     A link of the administrator's enables a unit when it has the unit's name in a .wants, .requires or .upholds
-    folder, or the name of one of the unit's aliases.
+    folder, or the name of one of the unit's aliases. A template that only named instances are enabled of is indirect.
     """
     names = {unit.name}
-    template = "@." in unit.name
-    if template:
-        for instance in unit.install.get("DefaultInstance", []):
-            names.add(unit.name.replace("@.", "@" + instance + "."))
-    aliases = set(unit.install.get("Alias", []))
+    for instance in unit.install.get("DefaultInstance", []):
+        names.add(unit.name.replace("@.", "@" + instance + "."))
+    aliases = set(unit.install.get("Alias", [])) - {unit.name}
+    instantiated = False
     for in_wants, name, target in links:
-        if in_wants:
-            if name in names or (template and template_of(name) == unit.name):
-                return "enabled"
-        elif name in aliases and name != unit.name and target == unit.name:
+        if (in_wants and name in names) or (not in_wants and name in aliases and target == unit.name):
             return "enabled"
+        instantiated |= in_wants and "@." in unit.name and template_of(name) == unit.name
+    if instantiated:
+        return "indirect"
     if linked:
         return "linked"
     if any(unit.install.get(rule) for rule in _RULES):
