@@ -16,8 +16,8 @@ from pathlib import Path
 from typing import Any
 
 from lab import Lab, boot
-from rich.console import Console
 from rich.box import SIMPLE_HEAD
+from rich.console import Console
 from rich.table import Table
 
 from goldsmith import docker, proc
@@ -143,9 +143,9 @@ def main() -> int:
     if not (equal and named):
         console.print("\n[bold red]The demo did not come out as it should: see the tables above.[/]")
         return 1
-    console.print(
-        f"\nOne definition, an image and two hosts: equal, proven; and the change by hand named. {time.monotonic() - started:.0f} s, nothing left running."
-    )
+    seconds = time.monotonic() - started
+    console.print("\nOne definition, an image and two hosts: proven equal; and the change by hand is named.")
+    console.print(f"{seconds:.0f} s; nothing is left running.")
     return 0
 
 

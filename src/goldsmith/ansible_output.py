@@ -19,6 +19,11 @@ _FATAL = re.compile(
 )
 
 
+def unprefixed(line: str) -> str:
+    """A line without the builder's name that Packer puts before it."""
+    return _PREFIX.sub("", line)
+
+
 @dataclass(frozen=True)
 class Failure:
     """What stopped a run. `task` is empty when no task had begun: a syntax error, an unknown role."""
@@ -46,7 +51,7 @@ class Reader:
 
     def feed(self, line: str) -> str | None:
         """Take one line of Packer's output. Gives the name of the task that it starts, else None."""
-        text = _PREFIX.sub("", line)
+        text = unprefixed(line)
         if match := _TASK.match(text):
             self.task, self._where, self._said = match["name"], "", ""
             return self.task

@@ -228,7 +228,7 @@ def _packer(
         if verbose:
             progress.say(text)
         if "error" in text.lower():
-            errors.append(text.strip())
+            errors.append(ansible_output.unprefixed(text).strip())
         task = reader.feed(text)
         if task is not None:
             progress.task(machine, task)
@@ -246,17 +246,18 @@ def _packer(
         on_line=line,
         check=False,
     )
+    what = f'building "{plan.name}"'
     hint = f"`goldsmith build {plan.name} --verbose` shows all that Packer and Ansible say"
     if done.code != 0 and reader.failure:
-        raise GoldsmithError(f'building "{plan.name}" failed, {reader.failure}', hint=hint)
+        raise GoldsmithError(f"{what} failed, {reader.failure}", hint=hint)
     if done.code != 0:
-        raise GoldsmithError(
-            f'building "{plan.name}" failed: {errors[0] if errors else f"exit code {done.code}"}', hint=hint
-        )
+        reason = errors[0] if errors else f"Packer ended with {done.code}"
+        raise GoldsmithError(f"{what} failed: {reason}", hint=hint)
     if not reader.task:
+        groups = ", ".join(plan.image.groups) or "none"
         raise GoldsmithError(
-            f'building "{plan.name}" ran no task: no play of {plan.image.playbook} has the host {machine}',
-            hint=f"the image is in the groups {', '.join(plan.image.groups) or '(none)'}: set `groups:` in goldsmith.yml",
+            f"{what} ran no task: no play of {plan.image.playbook} has the host {machine}",
+            hint=f"set the image's `groups:` in goldsmith.yml to what the play's `hosts:` names (now: {groups})",
         )
 
 
