@@ -1,0 +1,28 @@
+"""The role nginx."""
+
+from __future__ import annotations
+
+from typing import Any
+
+
+def test_nginx_answers_without_telling_its_version(fetch: Any) -> None:
+    status, headers, _ = fetch("http://127.0.0.1/")
+    assert status == 200
+    assert headers["Server"] == "nginx"
+
+
+def test_nginx_answers_to_the_new_protocol_too(fetch: Any) -> None:
+    assert fetch("http://[::1]/")[0] == 200
+
+
+def test_whole_configuration_is_sound(host: Any) -> None:
+    assert host.run("/usr/sbin/nginx -t").rc == 0
+
+
+def test_no_other_site_is_enabled(host: Any) -> None:
+    assert host.file("/etc/nginx/sites-enabled").listdir() == ["goldsmith.conf"]
+
+
+def test_service_comes_back_after_a_boot(host: Any) -> None:
+    assert host.service("nginx").is_running
+    assert host.service("nginx").is_enabled
