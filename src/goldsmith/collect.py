@@ -91,15 +91,16 @@ def _command(python: str, *arguments: str) -> list[str]:
 
 
 def _image(target: Target, _hosts: inventory.Inventory | None) -> bytes:
-    if docker.inspect_image(target.name) is None:
+    image = docker.inspect_image(target.name)
+    if image is None:
         raise UsageError(
             f"there is no Docker image {target.name} here",
             hint="`docker images` lists them; `goldsmith build` makes one",
         )
     with tempfile.TemporaryDirectory(prefix="goldsmith-collect-") as folder:
         saved = str(Path(folder) / "image.tar")
-        proc.run(["docker", "save", "--output", saved, target.name])
-        return _local("--docker-archive", saved)
+        proc.run(["docker", "save", "--output", saved, image["Id"]])  # by name it would be every tag's image
+        return _local(target, "--docker-archive", saved)
 
 
 def _container(target: Target, _hosts: inventory.Inventory | None) -> bytes:
@@ -118,12 +119,11 @@ def _folder(target: Target, _hosts: inventory.Inventory | None) -> bytes:
     path = Path(target.name)
     if not path.is_dir():
         raise UsageError(f"there is no folder {path}", hint="name the root of a system, as in dir:/mnt/image")
-    return _local("--root", str(path), "--scope", "rest")
+    return _local(target, "--root", str(path), "--scope", "rest")
 
 
-def _local(*arguments: str) -> bytes:
-    done = proc.run(_command(sys.executable, *arguments), stdin=_archive(), check=False)
-    return _checked(Target("dir", arguments[1]), done)
+def _local(target: Target, *arguments: str) -> bytes:
+    return _checked(target, proc.run(_command(sys.executable, *arguments), stdin=_archive(), check=False))
 
 
 def _ssh(target: Target, hosts: inventory.Inventory | None) -> bytes:
