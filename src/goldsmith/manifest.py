@@ -89,22 +89,20 @@ def parse(data: bytes, source: str, *, name: str = "") -> Manifest:
             f"{source}: not a manifest: byte {error.start} is not text", hint="collect it again"
         ) from error
     except json.JSONDecodeError as error:
-        raise GoldsmithError(*_broken(data, source, error)) from error
+        raise GoldsmithError(f"{source}: {_broken(data, error)}", hint="collect it again") from error
     except RecursionError as error:
-        raise GoldsmithError(f"{source}: not a manifest: nested without end") from error
+        raise GoldsmithError(f"{source}: not a manifest: nested without end", hint="collect it again") from error
     return from_document(document, source, name=name)
 
 
-def _broken(data: bytes, source: str, error: json.JSONDecodeError) -> tuple[str]:
+def _broken(data: bytes, error: json.JSONDecodeError) -> str:
+    """What is wrong with a text that is not JSON: cut short, most of the time."""
     at = f"line {error.lineno}, character {error.colno} of {len(data)} bytes"
-    rest = data[error.pos :].strip()
     if not data.strip():
-        what = "is empty: its collection or copy was probably interrupted"
-    elif not rest or "Unterminated string" in error.msg:
-        what = f"ends in the middle ({at}): its collection or copy was probably interrupted"
-    else:
-        what = f"is not JSON ({error.msg}, {at})"
-    return (f"{source}: {what}",)
+        return "is empty: its collection or copy was probably interrupted"
+    if not data[error.pos :].strip() or not data.rstrip().endswith(b"}"):
+        return f"ends in the middle ({at}): its collection or copy was probably interrupted"
+    return f"is not JSON ({error.msg}, {at})"
 
 
 def from_document(document: Any, source: str, *, name: str = "") -> Manifest:

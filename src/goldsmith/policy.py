@@ -17,7 +17,7 @@ from dataclasses import dataclass
 from functools import cached_property
 from importlib import resources
 from pathlib import Path
-from typing import TYPE_CHECKING, Literal
+from typing import TYPE_CHECKING, Annotated, Literal
 
 from pydantic import BaseModel, ConfigDict, Field, field_validator
 
@@ -51,7 +51,7 @@ class Rule(BaseModel):
     key: str = Field(min_length=1)
     attribute: str | None = None
     kind: Kind | None = None
-    between: tuple[Side, Side] | None = None
+    between: Annotated[tuple[Side, ...], Field(min_length=2, max_length=2)] | None = None
     present_on: Side | None = None
     reason: str
 

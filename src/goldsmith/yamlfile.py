@@ -179,6 +179,8 @@ _MESSAGES = {
     "list_type": "must be a list",
     "dict_type": "must be keys and values",
     "model_type": "must be keys and values",
+    "too_short": "has too few items",
+    "too_long": "has too many items",
     "int_type": "must be a whole number",
     "int_parsing": "must be a whole number",
 }

@@ -1,0 +1,101 @@
+"""What runs: from systemctl's recorded answer and a machine's own unit files."""
+
+from __future__ import annotations
+
+import json
+import os
+import socket
+import tarfile
+from pathlib import Path
+
+import pytest
+from ansible_collections.goldsmith.core.plugins.module_utils.collector import runtime, tree
+
+from tests.paths import FIXTURES
+
+RECORDED = (FIXTURES / "runtime/list-units.json").read_text()
+
+
+@pytest.fixture
+def unit_files(tmp_path: Path) -> runtime.UnitFiles:
+    with tarfile.open(FIXTURES / "units/debian-12.tar.gz") as recorded:
+        recorded.extractall(tmp_path)  # noqa: S202 - our own fixture
+    (tmp_path / "lib").symlink_to("usr/lib")
+    own = tmp_path / "etc/systemd/system"
+    (own / "peruse@.service").write_text("[Service]\nExecStart=x\n")
+    (own / "peruse.socket").write_text("[Socket]\nAccept=yes\n")
+    (own / "many@.service").write_text("[Service]\nExecStart=x\n")
+    (own / "many.socket").write_text("[Socket]\nAccept=no\n")
+    (own / "job.service").write_text("[Service]\nType=oneshot\n")
+    (own / "stays.service").write_text("[Service]\nType=oneshot\nRemainAfterExit=yes\n")
+    return runtime.UnitFiles(tree.DirectoryTree(tmp_path))
+
+
+def listing(*units: tuple[str, str, str]) -> str:
+    return json.dumps([{"unit": name, "load": "loaded", "active": active, "sub": sub} for name, active, sub in units])
+
+
+def test_recorded_answer(unit_files: runtime.UnitFiles) -> None:
+    found = runtime.active_units(RECORDED, unit_files)
+    assert found["nginx.service"] == {"active": "active", "sub": "running"}
+    assert found["systemd-logind.service"] == {"active": "active", "sub": "running"}
+    assert found["apt-daily.timer"] == {"active": "active"}
+    assert found["dbus.socket"] == {"active": "active"}
+    assert len(found) > 15
+
+
+def test_what_comes_and_goes_is_left_out(unit_files: runtime.UnitFiles) -> None:
+    found = runtime.active_units(
+        listing(
+            ("run-r123.service", "active", "running"),
+            ("user@1000.service", "active", "running"),
+            ("user-runtime-dir@1000.service", "active", "exited"),
+            ("systemd-hostnamed.service", "active", "running"),
+            ("peruse@3-10.0.0.1:22-10.0.0.2:5.service", "active", "running"),
+            ("job.service", "activating", "start"),
+            ("plain.service", "inactive", "dead"),
+        ),
+        unit_files,
+    )
+    assert found == {}
+
+
+def test_what_stays_is_recorded(unit_files: runtime.UnitFiles) -> None:
+    found = runtime.active_units(
+        listing(
+            ("job.service", "failed", "failed"),
+            ("stays.service", "active", "exited"),
+            ("many@a.service", "active", "running"),
+            ("plain.service", "activating", "auto-restart"),
+            ("by-hand.service", "active", "running"),
+            ("a.timer", "active", "elapsed"),
+        ),
+        unit_files,
+    )
+    assert found == {
+        "job.service": {"active": "failed", "sub": "failed"},
+        "stays.service": {"active": "active", "sub": "exited"},
+        "many@a.service": {"active": "active", "sub": "running"},
+        "plain.service": {"active": "activating", "sub": "auto-restart"},
+        "by-hand.service": {"active": "active", "sub": "running"},
+        "a.timer": {"active": "active"},
+    }
+
+
+def test_no_systemd_is_a_warning_not_an_error(monkeypatch: pytest.MonkeyPatch, unit_files: runtime.UnitFiles) -> None:
+    warnings: list[str] = []
+    monkeypatch.setattr(os.path, "isdir", lambda _path: False)
+    assert runtime.active_units(runtime._list_units(warnings), unit_files) == {}
+    assert len(warnings) == 1
+
+
+def test_own_sockets_are_found_with_their_program() -> None:
+    with socket.socket() as tcp, socket.socket(socket.AF_INET, socket.SOCK_DGRAM) as udp:
+        tcp.bind(("127.0.0.1", 0))
+        tcp.listen()
+        udp.bind(("127.0.0.1", 0))
+        found = runtime._sockets([])
+        key = f"tcp 127.0.0.1:{tcp.getsockname()[1]}"
+        assert found[key]["program"].startswith("python")
+        assert "python" in found["udp 127.0.0.1:ephemeral"]["program"]
+    assert key not in runtime._sockets([])

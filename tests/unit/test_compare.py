@@ -1,0 +1,203 @@
+"""The judgement."""
+
+from __future__ import annotations
+
+import gzip
+from dataclasses import replace
+from typing import Any
+
+import pytest
+
+from goldsmith import manifest, policy
+from goldsmith.compare import Comparison, Difference, compare
+from goldsmith.manifest import Manifest
+from goldsmith.policy import Policy, Rule
+from tests.paths import FIXTURES
+
+NONE = Policy()
+FILE = {"type": "file", "mode": "0644", "owner": "root", "group": "root", "size": 1, "sha256": "a" * 64}
+
+
+def recorded(name: str) -> Manifest:
+    return manifest.parse(gzip.decompress((FIXTURES / f"manifests/{name}.json.gz").read_bytes()), name, name=name)
+
+
+def machine(name: str = "m", /, *, at_rest: bool = False, runtime: Any = None, **sections: Any) -> Manifest:
+    identity = {
+        "machine_id": {"path": "/etc/machine-id", "state": "set", "sha256": f"id of {name}", "mode": "0444"},
+        "hostname": {"path": "/etc/hostname", "state": "set", "sha256": f"host {name}"},
+        "ssh_host_key /k": {"path": "/k", "state": "set", "sha256": f"key of {name}", "mode": "0600"},
+        "ssh_host_key /k.pub": {"path": "/k.pub", "state": "set", "sha256": f"pub of {name}", "mode": "0644"},
+    }
+    return Manifest(
+        scope="rest" if at_rest else "live",
+        digest=manifest.digest(sections),
+        sections=sections,
+        identity=identity,
+        runtime=None if at_rest else (runtime or {}),
+        name=name,
+    )
+
+
+def with_identity(one: Manifest, key: str, **more: Any) -> Manifest:
+    return replace(one, identity={**one.identity, key: {**one.identity.get(key, {}), **more}})
+
+
+def short(found: Comparison) -> list[tuple[str, str, str | None, str]]:
+    return [(each.section, each.key, each.attribute, each.kind) for each in found.differences]
+
+
+def test_image_booted_image_and_host_are_equal() -> None:
+    """Recorded from the reference definition: built, booted, and converged on its own."""
+    for one, other in (("image-booted", "host"), ("image-at-rest", "host"), ("image-at-rest", "image-booted")):
+        found = compare(recorded(one), recorded(other), policy.reference())
+        assert found.unexplained == (), short(found)
+        assert found.explained
+        assert found.ok
+
+
+def test_a_machine_equals_itself() -> None:
+    host = recorded("host")
+    found = compare(host, host, NONE)
+    assert (found.differences, found.ok, found.not_compared) == ((), True, ())
+    assert found.counts["files"] == len(host.sections["files"])
+
+
+def test_kinds_of_differences() -> None:
+    a = machine("a", files={"/same": FILE, "/changed": FILE, "/a": FILE, "/typed": FILE})
+    b = machine(
+        "b",
+        files={
+            "/same": FILE,
+            "/changed": {**FILE, "mode": "0600", "xattrs": {"user.x": "1"}},
+            "/b": FILE,
+            "/typed": {"type": "link", "target": "/x", "owner": "root", "group": "root"},
+        },
+    )
+    found = compare(a, b, NONE)
+    assert found.differences == (
+        Difference("files", "/a", None, "only_a", FILE, None),
+        Difference("files", "/b", None, "only_b", None, FILE),
+        Difference("files", "/changed", "mode", "changed", "0644", "0600"),
+        Difference("files", "/changed", "xattrs", "changed", None, {"user.x": "1"}),
+        Difference("files", "/typed", "type", "changed", "file", "link"),
+    )
+    assert not found.ok
+
+
+def test_swapping_the_two_mirrors_the_result() -> None:
+    rules = policy.reference()
+    one, other = recorded("image-at-rest"), recorded("host")
+    forth, back = compare(one, other, rules), compare(other, one, rules)
+    mirror = {"only_a": "only_b", "only_b": "only_a"}
+    mirrored = [(e.section, e.key, e.attribute, mirror.get(e.kind, e.kind), e.b, e.a, e.rule) for e in back.differences]
+    plain = [(e.section, e.key, e.attribute, e.kind, e.a, e.b, e.rule) for e in forth.differences]
+    assert plain == mirrored
+    assert len(plain) > 3
+
+
+def test_at_rest_runtime_is_not_compared_and_said_so() -> None:
+    running = {"units": {"a.service": {"active": "active"}}, "sockets": {}}
+    found = compare(machine("a", at_rest=True), machine("b", runtime=running), NONE)
+    assert found.differences == ()
+    assert found.not_compared == (
+        ("runtime.units", "A at rest: nothing runs"),
+        ("runtime.sockets", "A at rest: nothing runs"),
+    )
+    both = compare(machine("a", runtime={"units": {}, "sockets": {}}), machine("b", runtime=running), NONE)
+    assert short(both) == [("runtime.units", "a.service", None, "only_b")]
+    assert both.not_compared == ()
+
+
+def test_a_section_that_one_lacks_is_not_guessed() -> None:
+    found = compare(machine("a", files={}, gems={"x": {"v": "1"}}), machine("b", files={}), NONE)
+    assert (found.differences, found.not_compared) == ((), (("gems", "B has no such section"),))
+
+
+def test_what_nobody_could_read_is_not_equal() -> None:
+    hidden = {"type": "file", "mode": "0600", "size": 3, "unreadable": True}
+    found = compare(machine("a", files={"/x": hidden}), machine("b", files={"/x": hidden}), NONE)
+    assert short(found) == [("files", "/x", None, "unreadable")]
+    user = {"uid": 0, "password": "unknown"}
+    assert not compare(machine("a", users={"root": user}), machine("b", users={"root": user}), NONE).ok
+
+
+def test_an_equal_host_key_is_a_clone_and_its_public_half_no_second_one() -> None:
+    a, b = machine("a"), machine("b")
+    b = with_identity(with_identity(b, "ssh_host_key /k", sha256="key of a"), "ssh_host_key /k.pub", sha256="pub of a")
+    assert short(compare(a, b, NONE)) == [("identity", "ssh_host_key /k", "sha256", "equal")]
+
+
+def test_an_equal_machine_id_is_a_clone_unless_it_is_the_same_machine() -> None:
+    a = machine("a")
+    renamed = with_identity(machine("a"), "hostname", sha256="host b")
+    kinds = short(compare(a, renamed, NONE))
+    assert kinds == [("identity", "machine_id", "sha256", "equal"), ("identity", "ssh_host_key /k", "sha256", "equal")]
+    assert compare(a, machine("a"), NONE).ok
+    reinstalled = with_identity(machine("a"), "machine_id", sha256="new")
+    assert short(compare(a, reinstalled, NONE)) == [("identity", "ssh_host_key /k", "sha256", "equal")]
+
+
+def test_an_unsealed_image_is_a_clone_of_its_machine() -> None:
+    image = replace(machine("a", at_rest=True), identity={"machine_id": machine("a").identity["machine_id"]})
+    assert short(compare(image, machine("a"), NONE)) == [("identity", "machine_id", "sha256", "equal")]
+
+
+def test_an_image_at_rest_may_lack_identity_a_live_machine_may_not() -> None:
+    sealed = replace(machine("a", at_rest=True), identity={})
+    assert compare(sealed, machine("b"), NONE).ok
+    emptied = with_identity(machine("a", at_rest=True), "machine_id", state="empty", sha256=None)
+    assert compare(emptied, machine("b"), NONE).ok
+    bare = replace(machine("a"), identity={})
+    assert {kind for *_, kind in short(compare(bare, machine("b"), NONE))} == {"only_b"}
+
+
+def test_a_host_key_that_others_may_read_is_found() -> None:
+    open_key = with_identity(machine("b"), "ssh_host_key /k", mode="0644")
+    assert short(compare(machine("a"), open_key, NONE)) == [("identity", "ssh_host_key /k", "mode", "changed")]
+    emptied = with_identity(machine("b"), "machine_id", state="empty", sha256=None)
+    assert short(compare(machine("a"), emptied, NONE)) == [("identity", "machine_id", "state", "changed")]
+
+
+def rule(**fields: Any) -> Rule:
+    return Rule(**{"section": "files", "key": "/x", "reason": "because it is so", **fields})
+
+
+def test_explained_come_last_with_the_first_rule_that_fits() -> None:
+    a = machine("a", files={"/x": FILE, "/y": FILE}, packages={"p": {"version": "1"}})
+    b = machine("b", files={}, packages={})
+    first, second, unused = rule(reason="the first that fits"), rule(key="/*", kind="missing"), rule(key="/never")
+    found = compare(a, b, Policy("p", (first, unused), (second,)))
+    assert [(each.key, each.reason) for each in found.differences] == [
+        ("p", None),
+        ("/x", "the first that fits"),
+        ("/y", "because it is so"),
+    ]
+    assert (found.unused, found.unused_reference) == ((unused,), ())
+    assert len(found.unexplained) == 1
+
+
+def test_rules_that_cannot_apply_are_not_called_unused() -> None:
+    rules = (rule(between=("rest", "live")), rule(present_on="live"), rule(between=("live", "live")))
+    found = compare(machine("a"), machine("b"), Policy("p", rules))
+    assert found.unused == (rules[2],)
+
+
+def test_two_rules_alike_are_both_counted() -> None:
+    twice = Policy("p", (rule(), rule()))
+    found = compare(machine("a", files={"/x": FILE}), machine("b", files={}), twice)
+    assert found.ok
+    assert len(found.unused) == 1
+
+
+@pytest.mark.parametrize("name", ["image-booted", "host"])
+def test_recorded_order_does_not_matter(name: str) -> None:
+    one = recorded(name)
+    shuffled = {key: dict(reversed(list(section.items()))) for key, section in reversed(list(one.sections.items()))}
+    other = recorded("image-at-rest")
+    assert compare(one, other, NONE) == compare(replace(one, sections=shuffled), other, NONE)
+
+
+def test_warnings_say_whose() -> None:
+    warned = replace(machine("b"), warnings=["/x: can't be read"])
+    assert compare(machine("a"), warned, NONE).warnings == ("B: /x: can't be read",)

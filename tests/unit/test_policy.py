@@ -1,0 +1,149 @@
+"""Policies."""
+
+from __future__ import annotations
+
+import re
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from goldsmith import policy
+from goldsmith.compare import Difference
+from goldsmith.errors import UsageError
+from goldsmith.policy import Rule
+
+LIVE, MIXED = ("live", "live"), ("rest", "live")
+
+
+def rule(**fields: Any) -> Rule:
+    return Rule(**{"section": "files", "key": "/etc/*", "reason": "because it is so", **fields})
+
+
+def difference(**fields: Any) -> Difference:
+    plain = {"section": "files", "key": "/etc/x", "attribute": "mode", "kind": "changed", "a": 1, "b": 2}
+    return Difference(**{**plain, **fields})
+
+
+@pytest.mark.parametrize(
+    ("glob", "yes", "no"),
+    [
+        ("/etc/x", ["/etc/x"], ["/etc/xy", "/etc", "a/etc/x"]),
+        ("/etc/*", ["/etc/x", "/etc/.x", "/etc/a\nb"], ["/etc/x/y", "/etc"]),
+        ("/etc/**", ["/etc/x", "/etc/x/y"], ["/etc"]),
+        ("/var/*/x", ["/var/a/x"], ["/var/a/b/x", "/var/x"]),
+        ("/a?c", ["/abc"], ["/a/c", "/ac"]),
+        ("/a[b].c+", ["/a[b].c+"], ["/ab.c", "/a[b]xc+"]),
+    ],
+)
+def test_patterns_know_paths(glob: str, yes: list[str], no: list[str]) -> None:
+    pattern = rule(key=glob).pattern
+    assert [each for each in yes + no if pattern.fullmatch(each)] == yes
+
+
+def test_every_statement_of_a_rule_must_fit() -> None:
+    assert rule().explains(difference(), LIVE)
+    assert not rule(section="units").explains(difference(), LIVE)
+    assert not rule(key="/var/*").explains(difference(), LIVE)
+    assert rule(attribute="mode").explains(difference(), LIVE)
+    assert not rule(attribute="owner").explains(difference(), LIVE)
+    assert not rule(attribute="mode").explains(difference(attribute=None, kind="only_a"), LIVE)
+
+
+@pytest.mark.parametrize(
+    ("kind", "fits"),
+    [
+        (None, {"only_a", "only_b", "changed"}),
+        ("missing", {"only_a", "only_b"}),
+        ("only_a", {"only_a"}),
+        ("only_b", {"only_b"}),
+        ("changed", {"changed"}),
+        ("equal", {"equal"}),
+        ("unreadable", {"unreadable"}),
+    ],
+)
+def test_kinds(kind: Any, fits: set[str]) -> None:
+    kinds: Any = ("only_a", "only_b", "changed", "equal", "unreadable")
+    assert {each for each in kinds if rule(kind=kind).explains(difference(kind=each), LIVE)} == fits
+
+
+def test_scopes_in_either_order() -> None:
+    between = rule(between=("rest", "live"))
+    assert between.explains(difference(), ("rest", "live"))
+    assert between.explains(difference(), ("live", "rest"))
+    assert not between.explains(difference(), LIVE)
+    both_live = rule(between=("live", "live"))
+    assert both_live.explains(difference(), LIVE)
+    assert not both_live.explains(difference(), MIXED)
+
+
+def test_present_on_follows_the_scope_not_the_order() -> None:
+    live = rule(present_on="live")
+    assert live.explains(difference(kind="only_b"), ("rest", "live"))
+    assert live.explains(difference(kind="only_a"), ("live", "rest"))
+    assert not live.explains(difference(kind="only_a"), ("rest", "live"))
+    assert not live.explains(difference(), ("rest", "live"))
+    assert not live.explains(difference(kind="only_a"), LIVE)
+
+
+def write(folder: Path, text: str) -> Path:
+    path = folder / "policy.yml"
+    path.write_text(text)
+    return path
+
+
+def test_a_file_extends_the_reference(tmp_path: Path) -> None:
+    path = write(tmp_path, "extends: debian\nrules:\n  - {section: files, key: /a, reason: because it is so}\n")
+    found = policy.load(path)
+    assert [str(each) for each in found.own] == ["files /a"]
+    assert found.reference == policy.reference("debian").reference
+    assert found.rules[0] is found.own[0]
+    assert found.name == str(path)
+    assert policy.load(write(tmp_path, "rules: []\n")).rules == ()
+
+
+def test_mistakes_come_with_file_line_and_key(tmp_path: Path) -> None:
+    text = """extends: debain
+rules:
+  - section: files
+    key: /a
+    reson: typed wrong
+  - section: files
+    key: ""
+    reason: why
+    kind: change
+  - section: files
+    key: /b
+    between: [rest]
+    reason: because it is so
+"""
+    with pytest.raises(UsageError) as caught:
+        policy.load(write(tmp_path, text))
+    lines = [line.removeprefix(f"{tmp_path}/") for line in caught.value.message.splitlines()]
+    assert [re.sub(r": [^:]*$", "", line) for line in lines] == [
+        "policy.yml:1: extends",
+        "policy.yml:3: rules.0.reason",
+        "policy.yml:5: rules.0.reson",
+        "policy.yml:7: rules.1.key",
+        "policy.yml:8: rules.1.reason",
+        "policy.yml:9: rules.1.kind",
+        "policy.yml:12: rules.2.between",
+    ]
+    assert lines[2].endswith('unknown key; did you mean "reason"?')
+    assert lines[4].endswith("must say why, in a few words")
+    assert caught.value.exit_code == 2
+
+
+def test_the_reference_policy_is_narrow() -> None:
+    rules = policy.reference("debian").rules
+    assert len(rules) > 5
+    for each in rules:
+        assert "**" not in each.key, each
+        assert each.key.rstrip("*") not in ("", "/", "/etc/", "/usr/", "/var/", "/var/lib/"), each
+        assert len(each.reason.split()) > 5, each
+    assert len({(each.section, each.key, each.attribute, each.kind, each.between) for each in rules}) == len(rules)
+
+
+def test_an_unknown_reference_is_an_error() -> None:
+    with pytest.raises(UsageError, match="no reference policy 'gentoo'"):
+        policy.reference("gentoo")
