@@ -13,7 +13,7 @@ from ansible.plugins.action import ActionBase
 # Says "lists" if package lists are there and were fetched within the hour.
 FRESH = (
     "ls /var/lib/apt/lists/*_Packages* >/dev/null 2>&1"
-    " && [ -n \"$(find /var/lib/apt/lists -maxdepth 0 -mmin -60)\" ] && echo lists"
+    ' && [ -n "$(find /var/lib/apt/lists -maxdepth 0 -mmin -60)" ] && echo lists'
 )
 
 

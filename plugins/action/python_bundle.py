@@ -91,7 +91,8 @@ def pip_command() -> list[str]:
 
 def download_argv(requirements: Path, into: Path, python: tuple[int, int], names: list[str]) -> list[str]:
     """The arguments of pip: wheels only, every hash checked, for the host's platform and not the controller's."""
-    argv = ["download", "--quiet", "--disable-pip-version-check", "--no-input", "--require-hashes", "--only-binary=:all:"]
+    argv = ["download", "--quiet", "--disable-pip-version-check", "--no-input"]
+    argv += ["--require-hashes", "--only-binary=:all:"]
     argv += ["--implementation", "cp", "--python-version", f"{python[0]}.{python[1]}"]
     for name in names:
         argv += ["--platform", name]

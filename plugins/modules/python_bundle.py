@@ -63,7 +63,7 @@ source_archive:
   type: str
   sample: /root/.cache/goldsmith/python/source-4f1b2a9c0d3e5f67.tar
 wheels_archive:
-  description: The tar file of the wheels, on the controller. Its members begin with C(wheels/). Empty without requirements.
+  description: The tar file of the wheels. Its members begin with C(wheels/). Empty without requirements.
   returned: always
   type: str
   sample: /root/.cache/goldsmith/python/wheels-0a1b2c3d4e5f6071.tar

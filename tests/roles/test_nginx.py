@@ -11,8 +11,9 @@ def test_nginx_answers_without_telling_its_version(fetch: Any) -> None:
     assert headers["Server"] == "nginx"
 
 
-def test_nginx_answers_to_the_new_protocol_too(fetch: Any) -> None:
-    assert fetch("http://[::1]/")[0] == 200
+def test_nginx_listens_for_both_protocols(host: Any) -> None:
+    assert host.socket("tcp://0.0.0.0:80").is_listening
+    assert host.socket("tcp://:::80").is_listening
 
 
 def test_whole_configuration_is_sound(host: Any) -> None:

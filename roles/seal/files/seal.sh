@@ -72,6 +72,8 @@ fi
 remove "$root"/var/cache/apt/archives/*.deb "$root"/var/cache/apt/archives/partial/* "$root"/var/cache/apt/*.bin
 [ -n "$keep_lists" ] || remove "$root"/var/lib/apt/lists/*
 remove "$root"/var/lib/dhcp/*.leases "$root"/var/lib/dhcpcd/*.lease "$root"/var/lib/NetworkManager/*.lease
+# A service's private folder is found there under the name of this boot; no later boot uses it.
+remove "$root"/var/tmp/systemd-private-*
 remove "$root"/var/lib/systemd/random-seed "$root"/var/lib/systemd/credential.secret
 for home in "$root/root" "$root"/home/*; do
   remove "$home"/.*_history "$home/.lesshst" "$home/.viminfo" "$home/.wget-hsts" "$home/.ansible" "$home/.cache/pip"
