@@ -93,7 +93,8 @@ def main(arguments: list[str]) -> int:
         stale += 1
         if arguments:
             name = str(readme.relative_to(ROLES.parent))
-            sys.stdout.writelines(difflib.unified_diff(old.splitlines(True), new.splitlines(True), name, "as it should be"))
+            lines = difflib.unified_diff(old.splitlines(True), new.splitlines(True), name, "as it should be")
+            sys.stdout.writelines(lines)
         else:
             readme.write_text(new, encoding="utf-8")
     if stale and arguments:

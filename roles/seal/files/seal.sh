@@ -84,8 +84,13 @@ if [ -z "$root$check" ] && [ -d /var/log/journal ] && [ -d /run/systemd/system ]
   journalctl --relinquish-var 2>/dev/null || :
 fi
 remove "$root"/var/log/journal/*
-find "$root/var/log" -type f \( -name '*.gz' -o -name '*.[0-9]' -o -name '*.old' \) 2>/dev/null | sort | while read -r path; do remove "$path"; done
-find "$root/var/log" -type f -size +0 2>/dev/null | sort | while read -r path; do empty "$path"; done
+old='-name *.gz -o -name *.[0-9] -o -name *.old'
+set -f
+# shellcheck disable=SC2086  # the words of the expression are wanted apart
+find "$root/var/log" -type f \( $old \) | sort | while read -r path; do remove "$path"; done
+# shellcheck disable=SC2086
+find "$root/var/log" -type f -size +0 ! \( $old -o -path '*/journal/*' \) | sort | while read -r path; do empty "$path"; done
+set +f
 
 # The identity. The file stays, empty: with none at all systemd would take the image for one that was never set up.
 empty "$root/etc/machine-id"

@@ -1,0 +1,368 @@
+"""What holds for every role, and what can be said about the roles without a machine."""
+
+from __future__ import annotations
+
+import importlib.util
+import io
+import os
+import re
+import shutil
+import subprocess
+import tarfile
+import threading
+from pathlib import Path
+from types import ModuleType
+from typing import Any
+
+import pytest
+import yaml
+from ansible_collections.goldsmith.core.plugins.action import packages, python_bundle, role_variables
+
+ROOT = Path(__file__).parents[2]
+ROLES = sorted(path for path in (ROOT / "roles").iterdir() if path.is_dir())
+SEAL = ROOT / "roles" / "seal" / "files" / "seal.sh"
+
+
+def load(path: Path) -> Any:
+    return yaml.safe_load(path.read_text(encoding="utf-8"))
+
+
+def options(role: Path) -> dict[str, Any]:
+    return dict(load(role / "meta" / "argument_specs.yml")["argument_specs"]["main"]["options"])
+
+
+def tasks(role: Path) -> list[dict[str, Any]]:
+    files = [*(role / "tasks").glob("*.yml"), *(role / "handlers").glob("*.yml")]
+    return [task for file in files for task in load(file)]
+
+
+def script(name: str) -> ModuleType:
+    spec = importlib.util.spec_from_file_location(name, ROOT / "scripts" / f"{name}.py")
+    assert spec
+    assert spec.loader
+    module = importlib.util.module_from_spec(spec)
+    spec.loader.exec_module(module)
+    return module
+
+
+def play(tmp_path: Path, role: str, *arguments: str) -> subprocess.CompletedProcess[str]:
+    """One role on this very machine. Only for what stops before it changes anything."""
+    book = tmp_path / "play.yml"
+    book.write_text(
+        yaml.safe_dump(
+            [{"hosts": "localhost", "connection": "local", "gather_facts": False, "roles": [f"goldsmith.core.{role}"]}]
+        ),
+        encoding="utf-8",
+    )
+    env = {**os.environ, "ANSIBLE_CONFIG": str(ROOT / "ansible.cfg"), "ANSIBLE_FORCE_COLOR": "0"}
+    argv = ["ansible-playbook", str(book), *arguments]
+    return subprocess.run(argv, cwd=ROOT, env=env, capture_output=True, text=True, check=False)
+
+
+# Every role
+
+
+def test_there_are_the_roles_that_the_definition_applies() -> None:
+    site = load(ROOT / "playbooks" / "site.yml")
+    applied = {entry["role"]: entry["tags"] for entry in site[0]["roles"]}
+    applied[site[1]["tasks"][0]["ansible.builtin.include_role"]["name"]] = site[1]["tasks"][0]["tags"]
+    assert applied == {f"goldsmith.core.{role.name}": [role.name] for role in ROLES}
+
+
+@pytest.mark.parametrize("role", ROLES, ids=lambda role: role.name)
+def test_defaults_are_those_of_the_argument_specification(role: Path) -> None:
+    specified = {name: option["default"] for name, option in options(role).items() if "default" in option}
+    assert load(role / "defaults" / "main.yml") == specified
+    assert list(load(role / "defaults" / "main.yml")) == list(options(role))
+
+
+@pytest.mark.parametrize("role", ROLES, ids=lambda role: role.name)
+def test_variables_are_named_after_their_role(role: Path) -> None:
+    assert [name for name in options(role) if not name.startswith(f"{role.name}_")] == []
+    internal = load(role / "vars" / "main.yml") if (role / "vars" / "main.yml").exists() else {}
+    assert [name for name in internal if not name.startswith(f"_{role.name}_")] == []
+    registered = [task["register"] for task in tasks(role) if "register" in task]
+    assert [name for name in registered if not name.startswith(f"__{role.name}")] == []
+
+
+@pytest.mark.parametrize("role", ROLES, ids=lambda role: role.name)
+def test_misspelt_variables_are_refused_first(role: Path) -> None:
+    first = load(role / "tasks" / "main.yml")[0]
+    assert "goldsmith.core.role_variables" in first
+    assert "when" not in first
+
+
+@pytest.mark.parametrize(
+    "path", sorted(ROOT.glob("roles/*/templates/*.j2")), ids=lambda path: str(path.relative_to(ROOT))
+)
+def test_template_says_who_wrote_the_file(path: Path) -> None:
+    assert path.read_text(encoding="utf-8").startswith("{{ ansible_managed | comment }}\n")
+
+
+def test_no_role_asks_whether_it_is_in_a_container() -> None:
+    asks = re.compile(r"virtualization|is_container|service_mgr|/\.dockerenv|systemd-detect-virt")
+    files = [path for path in ROOT.glob("roles/**/*") if path.is_file() and path.suffix in {".yml", ".j2", ".sh"}]
+    assert [str(path) for path in files if asks.search(path.read_text(encoding="utf-8"))] == []
+
+
+def test_readmes_are_current(capsys: pytest.CaptureFixture[str]) -> None:
+    assert script("role_readme").main(["--check"]) == 0, capsys.readouterr().out
+
+
+# Misspelt variables
+
+
+@pytest.mark.parametrize(
+    ("present", "others", "unknown"),
+    [
+        (["nginx_sites", "other_sites", "nginx"], [], []),
+        (["nginx_sitse", "nginx_sites"], [], ["nginx_sitse"]),
+        (["_nginx_internal", "__nginx_registered"], [], []),
+        (["nginx_exporter_port"], ["nginx", "nginx_exporter"], []),
+        (["nginx_exporter_port"], ["nginx", "exporter"], ["nginx_exporter_port"]),
+    ],
+)
+def test_unknown_variables_are_found(present: list[str], others: list[str], unknown: list[str]) -> None:
+    assert role_variables.unknown_variables("nginx", {"nginx_sites"}, present, others) == unknown
+
+
+def test_misspelt_variable_stops_the_role_and_the_nearest_is_named(tmp_path: Path) -> None:
+    done = play(tmp_path, "nginx", "--extra-vars", '{"nginx_sitse": []}')
+    assert done.returncode == 2
+    assert "has no variable nginx_sitse (did you mean nginx_sites?)" in done.stdout + done.stderr
+
+
+def test_ignored_variable_passes(tmp_path: Path) -> None:
+    done = play(tmp_path, "nginx", "--extra-vars", '{"nginx_other": 1, "goldsmith_ignored_variables": ["nginx_other"]}')
+    assert done.returncode == 0, done.stdout
+
+
+# Packages
+
+
+@pytest.mark.parametrize(
+    ("state", "answer", "todo"),
+    [
+        ("present", "nginx nginx installed\nlists\n", ["less"]),
+        ("present", "nginx nginx installed\nless less installed\n", []),
+        ("present", "nginx nginx installed\nless less config-files\n", ["less"]),
+        ("present", "nginx:i386 nginx not-installed\nnginx nginx installed\nless less installed\n", []),
+        ("present", "", ["nginx", "less"]),
+        ("absent", "nginx nginx installed\n", ["nginx"]),
+        ("absent", "less less config-files\n", ["less"]),
+        ("absent", "", []),
+    ],
+)
+def test_apt_is_asked_for_what_is_not_as_wanted(state: str, answer: str, todo: list[str]) -> None:
+    assert packages.to_do(["nginx", "less"], state, answer) == todo
+
+
+def test_package_names_are_quoted() -> None:
+    assert "-- 'a; reboot' b " in packages.question(["a; reboot", "b"])
+
+
+# The bundle of an application
+
+
+def application(root: Path) -> Path:
+    (root / "static").mkdir(parents=True)
+    (root / "app.py").write_text("print('hello')\n", encoding="utf-8")
+    (root / "static" / "style.css").write_text("b {}\n", encoding="utf-8")
+    (root / "run").write_text("#!/bin/sh\n", encoding="utf-8")
+    (root / "run").chmod(0o700)
+    (root / "link").symlink_to("app.py")
+    return root
+
+
+def packed(root: Path) -> bytes:
+    return python_bundle.pack([(f"app/{p.relative_to(root)}", p) for p in python_bundle.source_files(root)])
+
+
+def test_bundle_depends_on_names_contents_and_execute_bits_alone(tmp_path: Path) -> None:
+    one, two = application(tmp_path / "one"), application(tmp_path / "two")
+    os.utime(two / "app.py", (1, 1))
+    (two / "app.py").chmod(0o666)
+    (two / "__pycache__").mkdir()
+    (two / "__pycache__" / "app.cpython-311.pyc").write_bytes(b"x")
+    assert packed(one) == packed(two)
+    (two / "app.py").chmod(0o777)
+    assert packed(one) != packed(two)
+
+
+def test_bundle_holds_files_that_anybody_can_read_and_root_owns(tmp_path: Path) -> None:
+    with tarfile.open(fileobj=io.BytesIO(packed(application(tmp_path / "one")))) as tar:
+        assert {(member.name, oct(member.mode), member.uid) for member in tar} == {
+            ("app", "0o755", 0),
+            ("app/static", "0o755", 0),
+            ("app/app.py", "0o644", 0),
+            ("app/link", "0o777", 0),
+            ("app/run", "0o755", 0),
+            ("app/static/style.css", "0o644", 0),
+        }
+
+
+def test_wheels_are_chosen_for_the_host_and_not_the_controller() -> None:
+    names = python_bundle.platforms("aarch64", "glibc 2.19")
+    assert names == [
+        "manylinux_2_19_aarch64",
+        "manylinux_2_18_aarch64",
+        "manylinux_2_17_aarch64",
+        "manylinux2014_aarch64",
+    ]
+    argv = python_bundle.download_argv(Path("r.txt"), Path("into"), (3, 13), names)
+    assert argv[argv.index("--python-version") + 1] == "3.13"
+    assert {"--require-hashes", "--only-binary=:all:"} <= set(argv)
+
+
+def test_host_without_glibc_is_refused() -> None:
+    with pytest.raises(Exception, match="glibc only"):
+        python_bundle.platforms("x86_64", "")
+
+
+def fake_pip(folder: Path, body: str) -> list[str]:
+    pip = folder / "pip"
+    pip.write_text(
+        f"#!/bin/sh\nwhile [ $# -gt 0 ]; do [ $1 = --dest ] && into=$2; shift; done\n{body}\n", encoding="utf-8"
+    )
+    pip.chmod(0o755)
+    return [str(pip)]
+
+
+def test_two_runs_at_once_download_once(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    log = tmp_path / "log"
+    pip = fake_pip(tmp_path, f"echo called >>{log}; sleep 0.2; echo wheel >$into/a.whl")
+    monkeypatch.setattr(python_bundle, "pip_command", lambda: pip)
+    cache = tmp_path / "cache"
+    cache.mkdir()
+    answers: list[bool] = []
+
+    def fetch() -> None:
+        answers.append(python_bundle.fetch_wheels(tmp_path / "r.txt", cache / "wheels-1.tar", (3, 11), []))
+
+    threads = [threading.Thread(target=fetch) for _ in range(3)]
+    for thread in threads:
+        thread.start()
+    for thread in threads:
+        thread.join()
+    assert sorted(answers) == [False, False, True]
+    assert log.read_text(encoding="utf-8") == "called\n"
+    assert sorted(path.name for path in cache.iterdir()) == ["wheels-1.lock", "wheels-1.tar"]
+
+
+def test_failed_download_leaves_no_archive_and_says_why(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    pip = fake_pip(tmp_path, "echo half >$into/a.whl; echo 'ERROR: hashes do not match' >&2; exit 1")
+    monkeypatch.setattr(python_bundle, "pip_command", lambda: pip)
+    cache = tmp_path / "cache"
+    cache.mkdir()
+    with pytest.raises(Exception, match="hashes do not match"):
+        python_bundle.fetch_wheels(tmp_path / "r.txt", cache / "wheels-1.tar", (3, 11), [])
+    assert [path.name for path in cache.iterdir()] == ["wheels-1.lock"]
+
+
+# Seal
+
+BELONGS_TO_ONE_MACHINE = [
+    "etc/ssh/ssh_host_ed25519_key",
+    "etc/ssh/ssh_host_ed25519_key.pub",
+    "root/.ssh/authorized_keys",
+    "root/.bash_history",
+    "root/.ansible/tmp/x",
+    "home/ops/.python_history",
+    "var/cache/apt/archives/less_1_amd64.deb",
+    "var/cache/apt/pkgcache.bin",
+    "var/lib/apt/lists/deb.debian.org_Packages",
+    "var/lib/dbus/machine-id",
+    "var/lib/dhcp/dhclient.eth0.leases",
+    "var/lib/systemd/random-seed",
+    "var/lib/cloud/instances/i-1/user-data.txt",
+    "var/log/journal/abc/system.journal",
+    "var/log/dpkg.log.1",
+    "var/log/old.log.gz",
+    "var/tmp/systemd-private-1-hello/x",
+]
+IS_EMPTIED = ["etc/machine-id", "var/log/dpkg.log", "var/log/nginx/access.log", "var/log/wtmp"]
+STAYS = ["etc/ssh/sshd_config", "home/ops/.ssh/authorized_keys", "tmp/ansible-x/module", "var/lib/apt/extended_states"]
+
+
+@pytest.fixture
+def machine(tmp_path: Path) -> Path:
+    for name in [*BELONGS_TO_ONE_MACHINE, *IS_EMPTIED, *STAYS]:
+        path = tmp_path / name
+        path.parent.mkdir(parents=True, exist_ok=True)
+        path.write_text("something\n", encoding="utf-8")
+    (tmp_path / "etc" / "passwd").write_text("root:x:0:0:root:/root:/bin/bash\n", encoding="utf-8")
+    wants = tmp_path / "etc" / "systemd" / "system" / "ssh.service.wants"
+    wants.mkdir(parents=True)
+    (wants / "goldsmith-host-keys.service").symlink_to("/etc/systemd/system/goldsmith-host-keys.service")
+    return tmp_path
+
+
+def seal(machine: Path, *arguments: str) -> subprocess.CompletedProcess[str]:
+    env = {**os.environ, "SEAL_ROOT": str(machine)}
+    return subprocess.run(["sh", str(SEAL), *arguments], env=env, capture_output=True, text=True, check=False)
+
+
+def test_seal_takes_what_belongs_to_one_machine_and_nothing_else(machine: Path) -> None:
+    done = seal(machine, "root")
+    assert (done.returncode, done.stderr) == (0, "")
+    assert [name for name in BELONGS_TO_ONE_MACHINE if (machine / name).exists()] == []
+    assert [(machine / name).read_text(encoding="utf-8") for name in IS_EMPTIED] == [""] * len(IS_EMPTIED)
+    assert [name for name in STAYS if not (machine / name).exists()] == []
+
+
+@pytest.mark.parametrize("name", [*BELONGS_TO_ONE_MACHINE, *IS_EMPTIED])
+def test_seal_names_each_thing(machine: Path, name: str) -> None:
+    # What it does not name is a change that Ansible would not report.
+    named = seal(machine, "root").stdout
+    top = {"root/.ansible/tmp/x": "root/.ansible", "var/log/journal/abc/system.journal": "var/log/journal/abc"}
+    top["var/lib/cloud/instances/i-1/user-data.txt"] = "cloud-init"
+    top["var/tmp/systemd-private-1-hello/x"] = "var/tmp/systemd-private-1-hello"
+    assert re.search(rf"{re.escape(top.get(name, name))}$", named, re.MULTILINE)
+
+
+def test_seal_finds_nothing_the_second_time(machine: Path) -> None:
+    seal(machine, "root")
+    assert seal(machine, "root").stdout == ""
+
+
+def test_seal_in_check_mode_says_the_same_and_changes_nothing(machine: Path) -> None:
+    before = sorted((str(path), path.is_file() and path.read_bytes()) for path in machine.rglob("*"))
+    told = seal(machine, "--check", "root").stdout
+    assert before == sorted((str(path), path.is_file() and path.read_bytes()) for path in machine.rglob("*"))
+    assert told == seal(machine, "root").stdout
+
+
+def test_seal_keeps_host_keys_where_nothing_would_make_new_ones(machine: Path) -> None:
+    shutil.rmtree(machine / "etc/systemd/system/ssh.service.wants")
+    done = seal(machine, "root")
+    assert done.returncode == 1
+    assert "goldsmith-host-keys.service" in done.stderr
+    assert (machine / "etc/ssh/ssh_host_ed25519_key").exists()
+    assert (machine / "etc/machine-id").read_text(encoding="utf-8") == "something\n"
+
+
+def test_seal_keeps_package_lists_if_asked(machine: Path) -> None:
+    seal(machine, "--keep-package-lists", "root")
+    assert (machine / "var/lib/apt/lists/deb.debian.org_Packages").exists()
+
+
+def test_seal_leaves_a_linked_machine_id_alone(machine: Path) -> None:
+    copy = machine / "var/lib/dbus/machine-id"
+    copy.unlink()
+    copy.symlink_to("/etc/machine-id")
+    seal(machine, "root")
+    assert copy.is_symlink()
+
+
+def test_seal_refuses_an_account_that_is_not_there(machine: Path) -> None:
+    done = seal(machine, "nobody-here")
+    assert done.returncode == 1
+    assert "there is no account nobody-here" in done.stderr
+
+
+@pytest.mark.parametrize("arguments", [(), ("--extra-vars", "goldsmith_delivery=live")], ids=["not set", "live"])
+def test_seal_refuses_a_live_host(tmp_path: Path, arguments: tuple[str, ...]) -> None:
+    # In check mode, so that this machine keeps its identity should the role ever forget to refuse.
+    done = play(tmp_path, "seal", "--check", *arguments)
+    assert done.returncode == 2
+    assert "It runs only where goldsmith_delivery is 'image'" in done.stdout
