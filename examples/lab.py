@@ -95,7 +95,7 @@ class Lab:
         self.execute(
             name,
             "install -d -m 700 /root/.ssh && cat > /root/.ssh/authorized_keys && chmod 600 /root/.ssh/*"
-            " && ssh-keygen -A -q && systemctl restart ssh",
+            " && ssh-keygen -A -q && systemctl reset-failed ssh && systemctl restart ssh",
             stdin=self.key.with_suffix(".pub").read_bytes(),
         )
 

@@ -238,6 +238,7 @@ def _packer(
         cwd=project.root,
         env={
             **definition.ansible_environment(project.root),
+            "ANSIBLE_LOCAL_TEMP": str(work / "ansible"),
             "CHECKPOINT_DISABLE": "1",
             "PACKER_CACHE_DIR": str(work / "cache"),
             "PACKER_TMP_DIR": str(work),

@@ -2,15 +2,18 @@
 
 from __future__ import annotations
 
+import contextlib
 import datetime
 import json
 import os
 import signal
 import tempfile
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import IO, Any
+
+from rich.text import Text
 
 from goldsmith import ansible_output, config, definition, files, inventory, proc
 from goldsmith.errors import GoldsmithError, UsageError
@@ -77,7 +80,7 @@ class Events:
     """
 
     def __init__(self, result: Result, progress: Progress, stream: IO[str], *, show_diff: bool) -> None:
-        self._result = result
+        self.result = result
         self._progress = progress
         self._stream = stream
         self._reader = ansible_output.Reader()
@@ -87,12 +90,16 @@ class Events:
         """One event; False tells ansible-runner not to keep it."""
         kind = event["event"]
         data = event.get("event_data") or {}
-        if kind.startswith("runner_on_"):
+        text = Text.from_ansi(event.get("stdout") or "").plain
+        if kind == "runner_on_file_diff":
+            if self._show_diff and text:
+                self._progress.say(f"{data.get('host')}:\n{text}")
+        elif kind.startswith("runner_on_"):
             self._host(event, kind.removeprefix("runner_on_"), data)
-        elif kind in {"verbose", "error"} and not self._result.hosts:
-            for line in event.get("stdout", "").splitlines():
+        elif kind == "verbose" and not self.result.hosts:
+            for line in text.splitlines():
                 self._reader.feed(line)
-            self._result.error = self._reader.failure
+            self.result.error = self._reader.failure
         return False
 
     def _host(self, event: dict[str, Any], what: str, data: dict[str, Any]) -> None:
@@ -102,14 +109,12 @@ class Events:
             self._progress.task(name, label)
             return
         result = data.get("res") or {}
-        host = self._result.hosts.setdefault(name, Host(name))
+        host = self.result.hosts.setdefault(name, Host(name))
         message = self._count(host, what, data, label, result)
         row = self._progress.row(name)
         row.ok, row.changed, row.failed = host.ok, host.changed, host.failed
         if host.verdict in {"failed", "unreachable"}:
             row.state = host.verdict
-        if self._show_diff and what == "ok" and (result.get("diff") or result.get("changed")):
-            self._progress.say(event.get("stdout", ""))
         line = {
             "time": event.get("created"),
             "event": what,
@@ -152,15 +157,21 @@ def arguments(*, check: bool, diff: bool) -> list[str]:
     return [*(["--check"] if check else []), *(["--diff"] if diff else []), "--extra-vars", "goldsmith_delivery=live"]
 
 
-def environment(project: config.Project) -> dict[str, str]:
-    """Environment for ansible-playbook. ansible-runner would turn host key checking off: here it stays on, unless
-    the user's own environment says otherwise."""
-    return {
+def environment(project: config.Project, private: Path) -> dict[str, str]:
+    """Environment for ansible-playbook; what the user's own says goes first.
+
+    ansible-runner would turn host key checking off: here it stays on. SSH's control sockets lie in the run's own
+    folder, so that no connection of an earlier run, made with another key, is used again.
+    """
+    ours = {
         **definition.ansible_environment(project.root),
-        "ANSIBLE_HOST_KEY_CHECKING": os.environ.get("ANSIBLE_HOST_KEY_CHECKING", "True"),
-        "ANSIBLE_PIPELINING": os.environ.get("ANSIBLE_PIPELINING", "True"),
+        "ANSIBLE_HOST_KEY_CHECKING": "True",
+        "ANSIBLE_LOCAL_TEMP": str(private / "tmp"),
+        "ANSIBLE_PIPELINING": "True",
         "ANSIBLE_RETRY_FILES_ENABLED": "False",
+        "ANSIBLE_SSH_CONTROL_PATH_DIR": str(private / "cp"),
     }
+    return {key: os.environ.get(key, value) for key, value in ours.items()}
 
 
 def converge(project: config.Project, progress: Progress, *, limit: str, check: bool, diff: bool) -> Result:
@@ -197,21 +208,33 @@ def converge(project: config.Project, progress: Progress, *, limit: str, check: 
     return result
 
 
+@contextlib.contextmanager
+def _private_folder() -> Iterator[Path]:
+    """A folder for one run; at its end the SSH connections that are kept open in it are closed."""
+    with tempfile.TemporaryDirectory(prefix="goldsmith-") as folder:
+        try:
+            yield Path(folder)
+        finally:
+            with proc.uninterrupted():
+                for socket in (Path(folder) / "cp").glob("*"):
+                    proc.run(["ssh", "-o", f"ControlPath={socket}", "-O", "exit", "-"], check=False)
+
+
 def _run(project: config.Project, playbook: str, handler: Events, *, limit: str, cmdline: Sequence[str]) -> None:
     import ansible_runner  # noqa: PLC0415 - takes 0.3 s
 
     came: list[int] = []
     before = {number: signal.signal(number, lambda n, _: came.append(n)) for number in (signal.SIGINT, signal.SIGTERM)}
     try:
-        with tempfile.TemporaryDirectory(prefix="goldsmith-converge-") as private:
+        with _private_folder() as private:
             run = ansible_runner.run(
-                private_data_dir=private,
+                private_data_dir=str(private),
                 project_dir=str(project.root),
                 playbook=playbook,
                 inventory=str(project.inventory),
                 limit=limit or None,
                 cmdline=" ".join(cmdline),
-                envvars=environment(project),
+                envvars=environment(project, private),
                 event_handler=handler,
                 cancel_callback=lambda: bool(came),
                 quiet=True,
@@ -222,7 +245,7 @@ def _run(project: config.Project, playbook: str, handler: Events, *, limit: str,
             signal.signal(number, old)
     if came:
         raise proc.Interrupted(came[0])
-    result = handler._result
+    result = handler.result
     if run.rc != 0 and not result.error and result.exit_code == 0:
         raise GoldsmithError(
             f"ansible-playbook {playbook} ended with {run.rc} ({run.status})", hint="run it by hand to see why"

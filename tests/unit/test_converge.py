@@ -62,6 +62,19 @@ def test_an_ignored_failure_is_no_failure() -> None:
     assert result.exit_code == 0
 
 
+def test_diffs_are_shown_and_count_for_nothing() -> None:
+    diff = event("file_diff", task="a") | {"stdout": "\x1b[0;32m+password = x\x1b[0m"}
+    result, lines = run(diff)
+    assert (result.hosts, lines) == ({}, [])
+
+
+def test_an_error_before_the_first_task_is_told() -> None:
+    said = "\x1b[0;31m[ERROR]: the role 'x' was not found in /roles\x1b[0m"
+    result, _ = run({"event": "verbose", "stdout": said}, {"event": "verbose", "stdout": "Origin: /p/site.yml:2:11"})
+    assert str(result.error) == "before the first task (/p/site.yml:2): the role 'x' was not found in /roles"
+    assert result.exit_code == 1
+
+
 def test_events_hold_no_arguments_and_no_results() -> None:
     _, lines = run(
         event("ok", task="a", res={"stdout": "s3cret", "invocation": {"module_args": {"password": "s3cret"}}})
@@ -77,6 +90,6 @@ def test_arguments(check: bool, diff: bool, first: list[str]) -> None:
 def test_host_keys_are_checked_unless_the_user_says_otherwise(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     project = Project(tmp_path, Config.model_validate({"images": {"web": {"playbook": "a.b.c"}}}))
     monkeypatch.delenv("ANSIBLE_HOST_KEY_CHECKING", raising=False)
-    assert converge.environment(project)["ANSIBLE_HOST_KEY_CHECKING"] == "True"
+    assert converge.environment(project, tmp_path)["ANSIBLE_HOST_KEY_CHECKING"] == "True"
     monkeypatch.setenv("ANSIBLE_HOST_KEY_CHECKING", "False")
-    assert converge.environment(project)["ANSIBLE_HOST_KEY_CHECKING"] == "False"
+    assert converge.environment(project, tmp_path)["ANSIBLE_HOST_KEY_CHECKING"] == "False"
