@@ -14,7 +14,7 @@ description:
     too, since nobody can say otherwise what would be installed. (M(ansible.builtin.apt) takes an emptied folder of
     lists for fresh lists, and never fetches in check mode. Both fail on a new machine made from a clean base.)
 version_added: 0.1.0
-author: The Goldsmith authors
+author: The Goldsmith authors (!UNKNOWN)
 options:
   name:
     description: The packages.

@@ -15,7 +15,7 @@ description:
     finds them there. Two runs at once do the work once.
   - The host needs no access to a package index.
 version_added: 0.1.0
-author: The Goldsmith authors
+author: The Goldsmith authors (!UNKNOWN)
 options:
   source:
     description: The application's folder on the controller.

@@ -16,7 +16,7 @@ description:
     C(nginx_exporter) in one play, C(nginx_exporter_port) is none of C(nginx)'s business.
   - It runs on the controller and never connects to the host.
 version_added: 0.1.0
-author: The Goldsmith authors
+author: The Goldsmith authors (!UNKNOWN)
 options:
   ignore:
     description:
