@@ -1,8 +1,8 @@
 #!/usr/bin/env python3
 """Write the table of variables in each role's README from its argument specification.
 
-    scripts/role_readme.py            write
-    scripts/role_readme.py --check    change nothing; exit 1 and show the difference if a README is not current
+scripts/role_readme.py            write
+scripts/role_readme.py --check    change nothing; exit 1 and show the difference if a README is not current
 """
 
 from __future__ import annotations
