@@ -202,6 +202,13 @@ def test_install_section() -> None:
     assert units.parse_install("[Install]\nWantedBy=\n", {"WantedBy": ["a"]}) == {"WantedBy": []}
 
 
+def test_an_alias_that_leads_to_another_unit_enables_nothing() -> None:
+    unit = units.Unit("a.service", "/etc/systemd/system/a.service")
+    unit.install = {"Alias": ["x.service"]}
+    assert units.state(unit, [(False, "x.service", "a.service")], False) == "enabled"
+    assert units.state(unit, [(False, "x.service", "b.service")], False) == "disabled"
+
+
 TCP = """  sl  local_address rem_address   st tx_queue rx_queue tr tm->when retrnsmt   uid  timeout inode
    0: 00000000:0016 00000000:0000 0A 00000000:00000000 00:00000000 00000000     0        0 559497 1 0 100 0 0 10 0
    1: 0100007F:1F40 00000000:0000 0A 00000000:00000000 00:00000000 00000000   999        0 558512 1 0 100 0 0 10 0

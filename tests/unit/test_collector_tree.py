@@ -441,5 +441,32 @@ def test_a_file_that_goes_or_changes_while_it_is_read(machine: Path, monkeypatch
         return real_read(handle, length)
 
     monkeypatch.setattr(os, "read", grow)
-    entry = tree.DirectoryTree(machine).entries["/usr/big"]
+    source = tree.DirectoryTree(machine)
+    entry = source.entries["/usr/big"]
+    assert source.warnings == []
     assert (entry.size, entry.sha256) == (3_000_004, sha(b"b" * 3_000_000 + b"more"))
+
+
+def test_a_folder_that_is_replaced_while_it_looks_is_taken_as_gone(
+    machine: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    (tmp_path / "outside").mkdir()
+    (tmp_path / "outside/private").write_text("x")
+    real = os.open
+
+    def swap(name: Any, *rest: Any, **more: Any) -> int:
+        if str(name).endswith("/var/lib/dpkg") and not (tmp_path / "aside").exists():
+            (machine / "var/lib").rename(tmp_path / "aside")
+            (machine / "var/lib").symlink_to(tmp_path / "outside")
+            (tmp_path / "outside/dpkg").mkdir()
+            (tmp_path / "outside/dpkg/private").write_text("x")
+        return real(name, *rest, **more)
+
+    monkeypatch.setattr(os, "open", swap)
+    found = tree.DirectoryTree(machine).entries
+    assert (tmp_path / "aside").exists()
+    assert not any("private" in path for path in found)
+
+
+def test_warnings_come_in_one_order() -> None:
+    assert document.assemble({}, {}, None, "rest", ["b", "a"])["warnings"] == ["a", "b"]

@@ -164,8 +164,8 @@ def rule(**fields: Any) -> Rule:
 
 
 def test_explained_come_last_with_the_first_rule_that_fits() -> None:
-    a = machine("a", files={"/x": FILE, "/y": FILE}, packages={"p": {"version": "1"}})
-    b = machine("b", files={}, packages={})
+    a = machine("a", files={"/x": FILE, "/y": FILE}, gems={"p": {"version": "1"}})
+    b = machine("b", files={}, gems={})
     first, second, unused = rule(reason="the first that fits"), rule(key="/*", kind="missing"), rule(key="/never")
     found = compare(a, b, Policy("p", (first, unused), (second,)))
     assert [(each.key, each.reason) for each in found.differences] == [

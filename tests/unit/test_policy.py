@@ -45,6 +45,7 @@ def test_every_statement_of_a_rule_must_fit() -> None:
     assert rule().explains(difference(), LIVE)
     assert not rule(section="units").explains(difference(), LIVE)
     assert not rule(key="/var/*").explains(difference(), LIVE)
+    assert not rule(key="/etc/x").explains(difference(key="/etc/xy"), LIVE)
     assert rule(attribute="mode").explains(difference(), LIVE)
     assert not rule(attribute="owner").explains(difference(), LIVE)
     assert not rule(attribute="mode").explains(difference(attribute=None, kind="only_a"), LIVE)
