@@ -18,7 +18,7 @@ description:
     byte.
   - Contents are recorded as digests only. A manifest holds no secret, and no password hash.
 version_added: 0.1.0
-author: The Goldsmith authors
+author: The Goldsmith authors (!UNKNOWN)
 extends_documentation_fragment: goldsmith.core.attributes
 attributes:
   check_mode:

@@ -169,12 +169,14 @@ def _section(name: str, side_a: Section, side_b: Section) -> Iterator[Difference
 
 
 def _attributes(section: str, key: str, one: Attributes, other: Attributes) -> Iterator[Difference]:
-    """The attributes that differ; of a thing that changed its type only that, since all others follow."""
+    """The attributes that differ. Of a thing that changed its type only that, since all others follow; and no size
+    beside a digest that differs, for the same reason."""
     if one.get("type") != other.get("type"):
         yield Difference(section, key, "type", "changed", one.get("type"), other.get("type"))
         return
+    contents = one.get("sha256") != other.get("sha256")
     for name in one.keys() | other.keys():
-        if one.get(name) != other.get(name):
+        if one.get(name) != other.get(name) and not (contents and name == "size"):
             yield Difference(section, key, name, "changed", one.get(name), other.get(name))
 
 

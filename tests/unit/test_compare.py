@@ -85,6 +85,15 @@ def test_kinds_of_differences() -> None:
     assert not found.ok
 
 
+def test_a_size_is_named_only_where_the_digest_does_not_say_it() -> None:
+    longer = {**FILE, "size": 2, "sha256": "b" * 64}
+    found = compare(machine("a", files={"/x": FILE}), machine("b", files={"/x": longer}), NONE)
+    assert short(found) == [("files", "/x", "sha256", "changed")]
+    hidden = [{"type": "file", "size": size, "unreadable": True} for size in (1, 2)]
+    found = compare(machine("a", files={"/x": hidden[0]}), machine("b", files={"/x": hidden[1]}), NONE)
+    assert short(found) == [("files", "/x", "size", "changed")]
+
+
 def test_swapping_the_two_mirrors_the_result() -> None:
     rules = policy.reference()
     one, other = recorded("image-at-rest"), recorded("host")

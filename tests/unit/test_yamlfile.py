@@ -80,9 +80,7 @@ def test_missing_wrong_type_and_own_validator() -> None:
 
 def test_union_members_are_not_named() -> None:
     found = problems("images:\n  a:\n    playbook: x\n    size: [1]\n")
-    assert {line.split(": ")[0] + ": " + line.split(": ")[1] for line in found} == {
-        "goldsmith.yml:4: images.a.size"
-    }
+    assert {line.split(": ")[0] + ": " + line.split(": ")[1] for line in found} == {"goldsmith.yml:4: images.a.size"}
 
 
 def test_not_a_mapping() -> None:
