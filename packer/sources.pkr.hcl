@@ -6,7 +6,8 @@ source "docker" "image" {
   # Under /tmp, which is a tmpfs here: the default would stay in the image as an empty folder.
   container_dir = "/tmp/packer-files"
 
-  # systemd is PID 1 while the roles run, as on a live host.
+  # systemd is PID 1 while the roles run, as on a live host. With a control group namespace of its own it would take
+  # the host's root group, which is mounted here, for its own.
   run_command = [
     "-d",
     "--stop-signal", "SIGRTMIN+3",
@@ -16,8 +17,8 @@ source "docker" "image" {
     "--cap-add", "NET_ADMIN",
     "--security-opt", "seccomp=unconfined",
     "--security-opt", "apparmor=unconfined",
-    "--cgroupns=private",
-    "-v", "/sys/fs/cgroup:/sys/fs/cgroup:ro",
+    "--cgroupns=host",
+    "-v", "/sys/fs/cgroup:/sys/fs/cgroup:rw",
     "--tmpfs", "/run",
     "--tmpfs", "/tmp:exec",
     "-e", "container=docker",

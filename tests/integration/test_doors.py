@@ -1,0 +1,72 @@
+"""The doors that need no `goldsmith`: Packer, ansible-playbook. (The third, `molecule test`, is a stage of its own.)"""
+
+from __future__ import annotations
+
+import os
+import re
+import subprocess
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from examples.lab import Lab
+from goldsmith import docker, proc
+from tests.integration.conftest import Goldsmith
+from tests.paths import ROOT
+
+NAME = "goldsmith-test/door"
+
+
+def test_packer_builds_with_documented_variables_only(goldsmith: Goldsmith, image: dict[str, Any]) -> None:
+    """From the clone, as packer/targets/debian-12-amd64.pkrvars.hcl says; equal to what `goldsmith build` makes."""
+    try:
+        subprocess.run(
+            [
+                "packer",
+                "build",
+                "-color=false",
+                "-var-file=packer/targets/debian-12-amd64.pkrvars.hcl",
+                f"-var=repository={NAME}",
+                "packer/",
+            ],
+            cwd=ROOT,
+            env={name: value for name, value in os.environ.items() if name != "ANSIBLE_COLLECTIONS_PATH"},
+            check=True,
+            stdout=subprocess.DEVNULL,
+        )
+        comparison = goldsmith.json("compare", f"docker-image:{NAME}", "docker-image:goldsmith/web")
+        assert comparison["unexplained"] == 0
+    finally:
+        proc.run(["docker", "rmi", "--force", f"{NAME}:latest"], check=False)
+
+
+def test_packer_refuses_a_wrong_variable() -> None:
+    done = subprocess.run(
+        ["packer", "validate", "-var=name=Web Server", "packer/"], cwd=ROOT, capture_output=True, text=True, check=False
+    )
+    assert done.returncode == 1
+    assert "lower case" in done.stdout + done.stderr
+
+
+@pytest.mark.parametrize("arguments", [["--check"], []])
+def test_ansible_playbook_by_collection_name(
+    goldsmith: Goldsmith, converged: dict[str, Any], lab: Lab, arguments: list[str]
+) -> None:
+    """The same definition from plain ansible-playbook: a host that `goldsmith` converged has nothing to change."""
+    done = subprocess.run(
+        ["ansible-playbook", "goldsmith.core.site", "-i", "inventory", "--limit", "web2", *arguments],
+        cwd=goldsmith.project,
+        env={**os.environ, **lab.environment},
+        capture_output=True,
+        text=True,
+        check=False,
+    )
+    assert done.returncode == 0, done.stdout + done.stderr
+    assert re.search(r"^web2 +: ok=\d+ +changed=0 +unreachable=0 +failed=0", done.stdout, re.MULTILINE), done.stdout
+
+
+def test_a_build_that_was_killed_is_found_by_clean(small: Goldsmith, base: str, tmp_path: Path) -> None:
+    proc.run(["docker", "run", "--detach", f"--label={docker.OWNER}=build", base, "sleep", "60"])
+    assert "removed container" in small("clean").stderr
+    assert small("clean").stderr == "nothing was left\n"
