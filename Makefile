@@ -16,10 +16,9 @@ demo: setup ## the main job: one definition, an image and two live hosts, and th
 	@python examples/demo.py
 
 test: setup ## everything that CI runs: lint, unit, then real Docker, Packer, sshd, Molecule
-	@scripts/test.sh lint unit integration molecule leftovers
-
-test-all: setup ## test, and what takes longer
 	@scripts/test.sh lint sanity unit integration molecule leftovers
+
+test-all: test ## test, and what takes longer (nothing yet)
 
 lint: setup ## ruff, mypy, yamllint, ansible-lint, packer fmt and validate, shell
 	@scripts/test.sh lint

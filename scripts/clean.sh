@@ -20,5 +20,6 @@ if [ -f .cache/dockerd.pid ]; then
     while [ -d "/proc/$pid" ]; do sleep 0.1; done
   fi
 fi
+rm -rf "${XDG_CACHE_HOME:-$HOME/.cache}/goldsmith"
 rm -rf .venv .cache dist artifacts examples/web/artifacts .pytest_cache .mypy_cache .ruff_cache .ansible/tmp
 find . -name __pycache__ -type d -prune -exec rm -rf {} +

@@ -1,4 +1,3 @@
-#!/usr/bin/env python3
 """Write the table of variables in each role's README from its argument specification.
 
 scripts/role_readme.py            write

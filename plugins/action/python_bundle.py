@@ -45,7 +45,7 @@ def pack(members: list[tuple[str, Path]]) -> bytes:
     """A tar file whose bytes depend on names, contents and execute bits alone."""
     buffer = io.BytesIO()
     with tarfile.open(fileobj=buffer, mode="w", format=tarfile.PAX_FORMAT) as tar:
-        for folder in sorted({parent for name, _ in members for parent in parents(name)}):
+        for folder in sorted({parent for name, _content in members for parent in parents(name)}):
             entry = tarfile.TarInfo(folder)
             entry.type, entry.mode, entry.mtime = tarfile.DIRTYPE, 0o755, MTIME
             tar.addfile(entry)
@@ -70,7 +70,7 @@ def parents(name: str) -> list[str]:
 
 def platforms(machine: str, libc: str) -> list[str]:
     """The wheel platforms that a host takes: newest C library first, then older ones, then the old names."""
-    family, _, version = libc.partition(" ")
+    family, _space, version = libc.partition(" ")
     if family != "glibc":
         raise AnsibleActionFail(f"the host's C library is {libc or 'unknown'}; wheels are chosen for glibc only")
     minor = int(version.split(".")[1])
@@ -139,7 +139,7 @@ class ActionModule(ActionBase):
     def run(self, tmp: str | None = None, task_vars: dict[str, Any] | None = None) -> dict[str, Any]:
         """Pack, download where needed, and say what the release is called."""
         result = super().run(tmp, task_vars)
-        _, arguments = self.validate_argument_spec(
+        _result, arguments = self.validate_argument_spec(
             argument_spec={
                 "source": {"type": "path", "required": True},
                 "requirements": {"type": "str", "default": "requirements.txt"},

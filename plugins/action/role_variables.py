@@ -45,7 +45,7 @@ class ActionModule(ActionBase):
         """Compare the variables in sight with the role's argument specification."""
         result = super().run(tmp, task_vars)
         task_vars = task_vars or {}
-        _, arguments = self.validate_argument_spec(
+        _result, arguments = self.validate_argument_spec(
             argument_spec={"ignore": {"type": "list", "elements": "str", "default": []}}
         )
         role = self._task._role

@@ -145,7 +145,8 @@ def _ssh(target: Target, hosts: inventory.Inventory | None) -> bytes:
 def _checked(target: Target, done: proc.Completed) -> bytes:
     if done.code == 0:
         return done.stdout
-    last = done.error.splitlines()[-1:] or [f"exit code {done.code}"]
+    # Docker says on standard output why it could not run a command.
+    last = (done.error or done.text).splitlines()[-1:] or [f"exit code {done.code}"]
     hint = ""
     if "not found" in last[0] or done.code == 127:
         hint = "the collector needs Python 3.8 or newer on the machine"

@@ -8,12 +8,11 @@ from __future__ import annotations
 
 import hashlib
 import json
-import os
-import tempfile
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any, Literal, cast
 
+from goldsmith import files
 from goldsmith.errors import GoldsmithError
 
 SCHEMA = "goldsmith.manifest/1"
@@ -165,21 +164,4 @@ def save(manifest: Manifest, path: Path) -> None:
 
     Raises GoldsmithError when it can't be written (no such folder, full disk, …).
     """
-    text = canonical(manifest.document()) + "\n"
-    temporary = None
-    try:
-        path.parent.mkdir(parents=True, exist_ok=True)
-        with tempfile.NamedTemporaryFile(dir=path.parent, prefix=f".{path.name}.", delete=False) as target:
-            temporary = Path(target.name)
-            target.write(text.encode("ascii"))
-            target.flush()
-            os.fsync(target.fileno())
-        temporary.chmod(0o644)
-        temporary.replace(path)
-    except OSError as error:
-        raise GoldsmithError(
-            f"{path}: the manifest can't be written: {error.strerror}", hint=f"check {path.parent}: space and rights"
-        ) from error
-    finally:
-        if temporary is not None:
-            temporary.unlink(missing_ok=True)
+    files.write(path, (canonical(manifest.document()) + "\n").encode("ascii"))
