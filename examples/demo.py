@@ -95,7 +95,6 @@ def summary(title: str, manifests: dict[str, dict[str, Any]], comparisons: dict[
 
 def main() -> int:
     started = time.monotonic()
-    os.environ["ANSIBLE_COLLECTIONS_PATH"] = str(ROOT / ".ansible" / "collections")
     shutil.rmtree(MANIFESTS, ignore_errors=True)
     MANIFESTS.mkdir(parents=True)
 

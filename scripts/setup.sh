@@ -30,7 +30,7 @@ else
 fi
 
 # 2. Python: .venv with exactly the versions of requirements.lock, and Goldsmith itself from this clone.
-wanted=$(cat requirements.lock pyproject.toml | sha256sum | cut -d' ' -f1)
+wanted=$(cat requirements.lock pyproject.toml scripts/setup.sh | sha256sum | cut -d' ' -f1)
 if [ "$(cat .venv/installed 2>/dev/null)" = "$wanted" ]; then
   say ".venv: up to date"
 else
@@ -38,6 +38,10 @@ else
   [ -x .venv/bin/python ] || python3 -m venv .venv
   .venv/bin/python -m pip install --quiet --disable-pip-version-check --require-hashes --requirement requirements.lock
   .venv/bin/python -m pip install --quiet --disable-pip-version-check --no-deps --no-build-isolation --editable .
+  # The clone is the installed collection, from whatever folder the commands of .venv run.
+  collections=$(.venv/bin/python -c 'import sysconfig; print(sysconfig.get_path("purelib"))')/ansible_collections
+  mkdir -p "$collections/goldsmith"
+  ln -sfn "$PWD" "$collections/goldsmith/core"
   echo "$wanted" >.venv/installed
 fi
 

@@ -14,6 +14,7 @@ _PREFIX = re.compile(r"^(?:==>|   ) +[\w.-]*docker\.image: ?")
 _TASK = re.compile(r"^(?:TASK|RUNNING HANDLER) \[(?P<name>.*)\] \**$")
 _ORIGIN = re.compile(r"^Origin: (?P<where>.+:\d+):\d+$")
 _ERROR = re.compile(r"^(?:\[ERROR\]|ERROR!):? (?P<message>.+)$")
+_DONE = re.compile(r"^(?P<how>ok|changed): \[[^\]]+\](?: => |$)")
 _FATAL = re.compile(
     r"^(?:fatal|failed): \[(?P<host>[^\]]+)\]:? (?:FAILED! |UNREACHABLE! |\(item=.*?\) )=> (?P<result>\{.*)$"
 )
@@ -39,11 +40,14 @@ class Failure:
 
 
 class Reader:
-    """Takes lines one by one; knows the task that runs and the last failure that was not ignored."""
+    """Takes lines one by one; knows the task that runs, how many went well (a loop's items count each), and the last
+    failure that was not ignored."""
 
     def __init__(self) -> None:
         self.task = ""
         self.failure: Failure | None = None
+        self.ok = 0
+        self.changed = 0
         self._where = ""
         self._before: Failure | None = None
         self._said = ""
@@ -55,7 +59,10 @@ class Reader:
         if match := _TASK.match(text):
             self.task, self._where, self._said = match["name"], "", ""
             return self.task
-        if match := _ORIGIN.match(text):
+        if match := _DONE.match(text):
+            self.ok += 1
+            self.changed += match["how"] == "changed"
+        elif match := _ORIGIN.match(text):
             self._where = match["where"]
             if self.failure and not self.failure.where and self.failure.task == self.task:
                 self.failure = Failure(self.task, self._where, self.failure.message)

@@ -230,6 +230,8 @@ def _packer(
         if "error" in text.lower():
             errors.append(ansible_output.unprefixed(text).strip())
         task = reader.feed(text)
+        row = progress.row(machine)
+        row.ok, row.changed = reader.ok, reader.changed
         if task is not None:
             progress.task(machine, task)
 

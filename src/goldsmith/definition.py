@@ -11,6 +11,7 @@ import hashlib
 import importlib.metadata
 import json
 import os
+import sysconfig
 from collections.abc import Iterable, Iterator
 from pathlib import Path
 
@@ -67,7 +68,7 @@ def _outside(root: Path) -> Iterator[tuple[str, Path]]:
     """Roles and collections that Ansible would find outside the project.
 
     A collection that was installed is known by its MANIFEST.json, which holds a checksum of each file; one
-    in development by its files. What the `ansible` package brings is known by that package's version.
+    in development by its files.
     """
     os.environ.update(ansible_environment(root))
     from ansible import constants  # noqa: PLC0415 - reads the configuration, and takes 0.2 s
@@ -76,7 +77,7 @@ def _outside(root: Path) -> Iterator[tuple[str, Path]]:
         if folder.is_dir() and not folder.is_relative_to(root):
             for path in _files(folder, set()):
                 yield f"roles/{path.relative_to(folder)}", path
-    for folder in map(Path, constants.COLLECTIONS_PATHS):
+    for folder in collection_folders(constants.COLLECTIONS_PATHS):
         for collection in sorted(folder.glob("ansible_collections/*/*")):
             label = f"collections/{collection.parent.name}.{collection.name}"
             if (collection / "MANIFEST.json").is_file():
@@ -85,6 +86,11 @@ def _outside(root: Path) -> Iterator[tuple[str, Path]]:
             for part in ("playbooks", "plugins", "roles"):
                 for path in _files(collection / part, set()):
                     yield f"{label}/{path.relative_to(collection)}", path
+
+
+def collection_folders(configured: Iterable[str]) -> list[Path]:
+    """Where Ansible looks for collections: the configured folders first, then beside the `ansible` package."""
+    return [*map(Path, configured), Path(sysconfig.get_path("purelib"))]
 
 
 def _files(folder: Path, ignored: set[Path]) -> Iterator[Path]:

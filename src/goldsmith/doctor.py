@@ -8,7 +8,9 @@ import re
 import shutil
 from dataclasses import dataclass
 
-from goldsmith import proc
+import yaml
+
+from goldsmith import definition, proc
 
 _VERSION = re.compile(r"\d+\.\d+[\w.+-]*")
 
@@ -70,6 +72,12 @@ TOOLS = (
         ("mmdebstrap", "--version"),
         required=False,
     ),
+    Tool(
+        "goldsmith.core",
+        "the example's definition",
+        "ansible-galaxy collection install goldsmith.core",
+        required=False,
+    ),
     Tool("molecule", "tests of roles", "pip install molecule", required=False),
 )
 
@@ -87,6 +95,8 @@ def missing(found: list[Found]) -> list[Found]:
 def _version(tool: Tool) -> str | None:
     if tool.name == "python":
         return platform.python_version()
+    if tool.name == "goldsmith.core":
+        return _collection_version("goldsmith", "core")
     if not tool.argv:
         try:
             return importlib.metadata.version(tool.name)
@@ -96,6 +106,19 @@ def _version(tool: Tool) -> str | None:
         return None
     answer = proc.run(tool.argv, env={"CHECKPOINT_DISABLE": "1"}, check=False, timeout=30)
     return version_in(answer.text or answer.error) if answer.code == 0 else None
+
+
+def _collection_version(namespace: str, name: str) -> str | None:
+    """Version of an installed collection, or of one in development."""
+    from ansible import constants  # noqa: PLC0415 - takes 0.2 s
+
+    for folder in definition.collection_folders(constants.COLLECTIONS_PATHS):
+        collection = folder / "ansible_collections" / namespace / name
+        for file, key in (("MANIFEST.json", "collection_info"), ("galaxy.yml", None)):
+            if (collection / file).is_file():
+                data = yaml.safe_load((collection / file).read_text())
+                return str((data[key] if key else data)["version"])
+    return None
 
 
 def version_in(text: str) -> str:

@@ -57,10 +57,9 @@ def error(done: subprocess.CompletedProcess[str]) -> tuple[str, str]:
 
 @pytest.fixture(scope="session", autouse=True)
 def environment() -> None:
-    """The clone is the installed collection; every tool is there, or the lane fails."""
+    """Every tool is there, or the lane fails."""
     missing = [tool for tool in TOOLS if shutil.which(tool) is None]
     assert not missing, f"not installed: {missing}; run scripts/setup.sh"
-    os.environ["ANSIBLE_COLLECTIONS_PATH"] = str(ROOT / ".ansible" / "collections")
     os.environ["COLUMNS"] = "200"
 
 

@@ -31,7 +31,6 @@ def test_packer_builds_with_documented_variables_only(goldsmith: Goldsmith, imag
                 "packer/",
             ],
             cwd=ROOT,
-            env={name: value for name, value in os.environ.items() if name != "ANSIBLE_COLLECTIONS_PATH"},
             check=True,
             stdout=subprocess.DEVNULL,
         )

@@ -36,6 +36,18 @@ def test_ignored_and_rescued_failures_are_not_the_reason() -> None:
     assert "'nothing' is undefined" in failure.message
 
 
+def test_counts_what_went_well() -> None:
+    reader = Reader()
+    for line in [
+        "changed: [web-image] => (item=true)",
+        "ok: [web-image]",
+        "changed: [web-image]",
+        "skipping: [web-image]",
+    ]:
+        reader.feed(f"    docker.image: {line}")
+    assert (reader.ok, reader.changed) == (3, 2)
+
+
 def test_an_ignored_failure_alone_is_none() -> None:
     reader = Reader()
     for line in ["TASK [x] ***", 'fatal: [web-image]: FAILED! => {"msg": "no"}', "...ignoring"]:

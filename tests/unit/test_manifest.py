@@ -151,6 +151,6 @@ def test_a_full_disk_leaves_nothing(tmp_path: Path, monkeypatch: pytest.MonkeyPa
     monkeypatch.setattr(os, "fsync", full)
     with pytest.raises(GoldsmithError, match="No space left") as caught:
         manifest.save(found, tmp_path / "a.json")
-    assert str(tmp_path) in caught.value.hint
+    assert "free some space" in caught.value.hint
     assert [each.name for each in tmp_path.iterdir()] == ["a.json"]
     assert (tmp_path / "a.json").read_text() == "before"
