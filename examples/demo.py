@@ -144,7 +144,7 @@ def main() -> int:
         return 1
     seconds = time.monotonic() - started
     console.print("\nOne definition, an image and two hosts: proven equal; and the change by hand is named.")
-    console.print(f"{seconds:.0f} s; nothing is left running.")
+    console.print(f"{seconds:.0f} s; no machine of it is left running.")
     return 0
 
 

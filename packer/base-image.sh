@@ -49,7 +49,7 @@ fi
 if [ -n "$have" ]; then
   say "adding systemd, Python and sshd to $image"
   # Services must not start while packages are laid down in a build step that has no init.
-  docker build --quiet --tag "$tag" - >"$work/build.log" 2>&1 <<EOF || { cat "$work/build.log" >&2; say "cannot prepare $image: it must be a Debian whose package archive answers"; exit 1; }
+  docker build --quiet --force-rm --tag "$tag" - >"$work/build.log" 2>&1 <<EOF || { cat "$work/build.log" >&2; say "cannot prepare $image: it must be a Debian whose package archive answers"; exit 1; }
 FROM $image
 RUN printf '#!/bin/sh\nexit 101\n' > /usr/sbin/policy-rc.d && chmod 755 /usr/sbin/policy-rc.d \\
  && apt-get update \\
@@ -72,6 +72,6 @@ else
     --customize-hook='rm -rf "$1"/var/lib/apt/lists/*' \
     "$suite" "$work/rootfs.tar" 2>"$work/mmdebstrap.log" || { tail -n 5 "$work/mmdebstrap.log" >&2; say "mmdebstrap failed"; exit 1; }
   id=$(docker import "$work/rootfs.tar")
-  printf 'FROM %s\n%s\n' "$id" "$config" | docker build --quiet --tag "$tag" - >/dev/null
+  printf 'FROM %s\n%s\n' "$id" "$config" | docker build --quiet --force-rm --tag "$tag" - >/dev/null
 fi
 say "$tag is ready"

@@ -8,7 +8,7 @@ import sys
 import tempfile
 from pathlib import Path
 
-PREFIXES = ("goldsmith-", "packer-provisioner-ansible", "ansible-key", "ansible-local-")
+PREFIXES = ("goldsmith-", "packer-provisioner-ansible", "ansible-key", "ansible-local-", "packer-log")
 
 
 def lines(*argv: str) -> list[str]:

@@ -25,13 +25,13 @@ lint() {
 sanity() {
   local tree=.cache/sanity/ansible_collections/goldsmith/core
   rm -rf .cache/sanity
-  mkdir -p "$tree" .cache/sanity/.ansible/test/cache
+  mkdir -p "$tree" .cache/sanity/tmp .cache/sanity/.ansible/test/cache
   git archive HEAD galaxy.yml README.md LICENSE meta playbooks plugins roles | tar -x -C "$tree"
   echo tests/output >"$tree/.gitignore"
   # ansible-test would fetch get-pip from its makers' site; the standard library's ensurepip does the same work.
   printf 'import ensurepip\n\nensurepip.bootstrap(default_pip=True)\n' >.cache/sanity/.ansible/test/cache/get_pip_24_2.py
   (
-    export HOME="$PWD/.cache/sanity"
+    export HOME="$PWD/.cache/sanity" TMPDIR="$PWD/.cache/sanity/tmp"
     cd "$tree" && git init -q && git add -A . &&
       ansible-test sanity --local --python 3.11 --color no --skip-test pslint --skip-test shellcheck >../../../../sanity.log 2>&1
   ) || { cat .cache/sanity.log; return 1; }

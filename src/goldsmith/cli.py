@@ -117,9 +117,20 @@ def doctor_command(as_json: JsonOption = False) -> None:
         raise typer.Exit(5)
 
 
+def _image_names(incomplete: str) -> list[str]:
+    """For the shell's completion: names of images, if there is a project here."""
+    try:
+        names = config.load(HERE).config.images
+    except GoldsmithError:
+        return []
+    return [name for name in names if name.startswith(incomplete)]
+
+
 @app.command()
 def build(
-    image: Annotated[str, typer.Argument(help="Name of the image in goldsmith.yml.")],
+    image: Annotated[
+        str, typer.Argument(help="Name of the image in goldsmith.yml.", autocompletion=_image_names, show_default=False)
+    ],
     force: Annotated[bool, typer.Option("--force", help="Build even if nothing changed.")] = False,
     pull: Annotated[bool, typer.Option("--pull", help="Look for a newer base image first.")] = False,
     verbose: Annotated[bool, typer.Option("--verbose", "-v", help="Show all that Packer and Ansible say.")] = False,
