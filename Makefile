@@ -13,27 +13,27 @@ setup: ## install what is missing (apt, .venv) and start Docker
 	@scripts/setup.sh
 
 demo: setup ## the main job: one definition, an image and two live hosts, and the proof that they are equal
-	@python examples/demo.py
+	@scripts/with-docker.sh python examples/demo.py
 
 test: setup ## everything that CI runs: lint, unit, then real Docker, Packer, sshd, Molecule
-	@scripts/test.sh lint sanity unit integration molecule leftovers
+	@scripts/with-docker.sh scripts/test.sh lint sanity unit integration molecule leftovers
 
 test-all: test ## test, and what takes longer (nothing yet)
 
 lint: setup ## ruff, mypy, yamllint, ansible-lint, packer fmt and validate, shell
-	@scripts/test.sh lint
+	@scripts/with-docker.sh scripts/test.sh lint
 
 sanity: setup ## ansible-test sanity on the collection
-	@scripts/test.sh sanity
+	@scripts/with-docker.sh scripts/test.sh sanity
 
 unit: setup ## unit tests
-	@scripts/test.sh unit
+	@scripts/with-docker.sh scripts/test.sh unit
 
 integration: setup ## tests on real Docker, Packer and sshd
-	@scripts/test.sh integration leftovers
+	@scripts/with-docker.sh scripts/test.sh integration leftovers
 
 molecule: setup ## the scenario `default`
-	@scripts/test.sh molecule leftovers
+	@scripts/with-docker.sh scripts/test.sh molecule leftovers
 
 docs: setup ## write again what is generated: schemas, roles' tables
 	@scripts/docs.sh

@@ -61,6 +61,15 @@ def fresh_project() -> None:
     goldsmith("init")
 
 
+def built_image() -> str | None:
+    """Id of the image that the demo's project has built."""
+    try:
+        provenance = json.loads((PROJECT / "artifacts/images/web/provenance.json").read_text())
+    except FileNotFoundError:
+        return None
+    return str(provenance["image_id"])
+
+
 def collect(target: str, name: str) -> dict[str, Any]:
     path = MANIFESTS / f"{name}.json"
     goldsmith("collect", target, "--output", str(path), quiet=True)
@@ -102,7 +111,10 @@ def main() -> int:
     fresh_project()
 
     title("2. Build: Packer makes a golden image of it")
+    before = built_image()
     goldsmith("build", "web")
+    if before not in (None, built_image()):
+        proc.run(["docker", "rmi", "--force", str(before)], check=False)  # the image of an earlier definition
 
     title("3. Converge: ansible-runner makes two live hosts of it, over SSH")
     lab = Lab(WORK / "ssh", BASE, ["web1", "web2"], prefix="goldsmith-demo-")
@@ -119,8 +131,7 @@ def main() -> int:
             with proc.uninterrupted():
                 proc.run(["docker", "rm", "--force", "--volumes", BOOTED], check=False)
         comparisons = {name: compare("image booted", name) for name in ("host web1", "host web2")}
-        before = summary("Image and hosts, from one definition", manifests, comparisons)
-        console.print(before)
+        console.print(summary("Image and hosts, from one definition", manifests, comparisons))
         differences = [each for found in comparisons.values() for each in found["differences"]]
         for reason in sorted({each["reason"] for each in differences if each["explained"]}):
             console.print(f"  explained: {reason}", soft_wrap=True)

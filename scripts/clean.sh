@@ -1,22 +1,30 @@
 #!/bin/sh
-# Removes what Goldsmith created: containers and images with its label, and what was written in this clone.
-# Debian packages that were installed stay.
+# Removes what was created from this clone: containers, images, and files. Images of projects elsewhere stay, and so do
+# the Debian packages that were installed.
 set -eu
 cd "$(dirname "$0")/.."
 
-if docker version >/dev/null 2>&1; then
-  for kind in ps images; do
-    found=$(docker $kind --all --quiet --filter label=org.goldsmith.owner | sort -u)
-    [ -n "$found" ] || continue
-    # shellcheck disable=SC2086 # a list of words
-    if [ $kind = ps ]; then docker rm --force --volumes $found; else docker rmi --force $found; fi
+as_root() { if [ "$(id -u)" = 0 ]; then "$@"; else sudo "$@"; fi; }
+
+# Not every image with our label: those of projects elsewhere are their owners'.
+if as_root docker version >/dev/null 2>&1; then
+  label=label=org.goldsmith.owner
+  containers=$(for owner in build lab molecule; do as_root docker ps --all --quiet --filter "$label=$owner"; done)
+  [ -z "$containers" ] || echo "$containers" | as_root xargs docker rm --force --volumes
+  images=$(
+    cat .cache/demo/web/artifacts/images/*/provenance.json examples/web/artifacts/images/*/provenance.json 2>/dev/null |
+      sed -n 's/^  "image_id": "\(.*\)".*/\1/p'
+    as_root docker images --quiet --filter "$label=base"
+  )
+  for image in $images; do
+    as_root docker rmi --force "$image" || :
   done
 fi
 if [ -f .cache/dockerd.pid ]; then
   pid=$(cat .cache/dockerd.pid)
   if [ "$(cat "/proc/$pid/comm" 2>/dev/null)" = dockerd ]; then
     echo "stopping the dockerd that we started"
-    kill "$pid"
+    as_root kill "$pid"
     while [ -d "/proc/$pid" ]; do sleep 0.1; done
   fi
 fi

@@ -11,7 +11,8 @@ lint() {
   mypy
   yamllint --strict .
   ansible-lint --offline
-  sh -n packer/base-image.sh scripts/setup.sh scripts/clean.sh && bash -n scripts/test.sh
+  local script
+  for script in packer/base-image.sh scripts/*.sh; do bash -n "$script"; done
   local folder
   for folder in packer packer/plugins packer/targets; do packer fmt -check "$folder"; done
   local target

@@ -94,8 +94,9 @@ def goldsmith(project: Path, lab: Lab) -> Goldsmith:
 @pytest.fixture(scope="session")
 def image(goldsmith: Goldsmith) -> Iterator[dict[str, Any]]:
     """The example's image, built for this session."""
-    yield goldsmith.json("build", "web", "--force")
-    proc.run(["docker", "rmi", "--force", "goldsmith/web:latest"], check=False)
+    built = goldsmith.json("build", "web", "--force")
+    yield built
+    proc.run(["docker", "rmi", "--force", built["image_id"]], check=False)
 
 
 @pytest.fixture(scope="session")

@@ -158,8 +158,12 @@ def test_a_change_by_hand_is_found_and_named(
 
 
 def test_check_with_diff_shows_what_it_would_repair(goldsmith: Goldsmith, converged: dict[str, Any], lab: Lab) -> None:
-    lab.execute("web2", "sed -i s/Hello/Bye/ $(grep -rl 'Hello from one' /etc)")
+    lab.execute(
+        "web2", "sed -i 's/^PasswordAuthentication no/PasswordAuthentication yes/' /etc/ssh/sshd_config.d/*.conf"
+    )
     done = goldsmith("converge", "--check", "--diff", "--limit", "web2")
-    assert "Hello from one definition" in done.stderr
+    assert "-PasswordAuthentication yes" in done.stderr
+    assert "+PasswordAuthentication no" in done.stderr
+    goldsmith("compare", "ssh:web1", "ssh:web2", expect=3)
     assert goldsmith.json("converge", "--limit", "web2")["hosts"]["web2"]["verdict"] == "changed"
     assert unexplained(goldsmith.json("compare", "ssh:web1", "ssh:web2")) == []
