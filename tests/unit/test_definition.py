@@ -23,7 +23,13 @@ def project(tmp_path: Path) -> config.Project:
         path.write_text("---\n")
     (tmp_path / "goldsmith.yml").write_text("images:\n  web:\n    playbook: site.yml\npolicy: policy.yml\n")
     (tmp_path / "policy.yml").write_text("rules: []\n")
+    (tmp_path / "app/current").symlink_to("app.py")
     return config.load(tmp_path)
+
+
+def point_elsewhere(root: Path) -> None:
+    (root / "app/current").unlink()
+    (root / "app/current").symlink_to("other.py")
 
 
 def digest(project: config.Project) -> str:
@@ -39,7 +45,7 @@ def digest(project: config.Project) -> str:
         lambda root: (root / "app/new.py").write_text(""),
         lambda root: (root / "app/app.py").unlink(),
         lambda root: (root / "app/app.py").rename(root / "app/main.py"),
-        lambda root: (root / "app/link").symlink_to("app.py"),
+        point_elsewhere,
     ],
 )
 def test_changes_with_the_content(project: config.Project, change: Callable[[Path], object]) -> None:
