@@ -66,11 +66,14 @@ else
   command -v mmdebstrap >/dev/null || { say "cannot pull $image: $reason"; say "install mmdebstrap to make it here: apt-get install mmdebstrap"; exit 1; }
   say "no registry answers ($reason)"
   say "making Debian $suite with mmdebstrap instead"
-  mmdebstrap --quiet --variant=minbase --include="$(echo "$packages" | tr ' ' ,)" \
+  # A user with sudo needs no more; without it mmdebstrap makes do with what the package uidmap allows.
+  sudo=
+  if [ "$(id -u)" != 0 ] && sudo -n true 2>/dev/null; then sudo=sudo; fi
+  $sudo mmdebstrap --quiet --variant=minbase --include="$(echo "$packages" | tr ' ' ,)" \
     --customize-hook="chroot \"\$1\" sh -c '$unmake'" \
     --customize-hook='rm -f "$1/etc/hostname" "$1/etc/resolv.conf"' \
     --customize-hook='rm -rf "$1"/var/lib/apt/lists/*' \
-    "$suite" "$work/rootfs.tar" 2>"$work/mmdebstrap.log" || { tail -n 5 "$work/mmdebstrap.log" >&2; say "mmdebstrap failed"; exit 1; }
+    "$suite" "$work/rootfs.tar" 2>"$work/mmdebstrap.log" || { cat "$work/mmdebstrap.log" >&2; say "mmdebstrap failed: $(tail -n 1 "$work/mmdebstrap.log")"; exit 1; }
   id=$(docker import "$work/rootfs.tar")
   printf 'FROM %s\n%s\n' "$id" "$config" | docker build --quiet --force-rm --tag "$tag" - >/dev/null
 fi
