@@ -32,7 +32,7 @@ BOOTED = "goldsmith-demo-image"
 SECTIONS = ("packages", "files", "units", "users")
 CHANGE = "echo 'client_max_body_size 1g;' > /etc/nginx/conf.d/upload.conf && nginx -s reload"
 
-console = Console(highlight=False)
+console = Console(highlight=False, soft_wrap=True)
 
 
 def title(text: str) -> None:

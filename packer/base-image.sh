@@ -20,7 +20,17 @@ STOPSIGNAL SIGRTMIN+3
 LABEL org.goldsmith.owner=base
 CMD ["/lib/systemd/systemd"]'
 
+
 say() { printf 'base-image: %s\n' "$*" >&2; }
+
+# The tag, of the Dockerfile on standard input.
+make_tag() {
+  docker build --quiet --force-rm --tag "$tag" - >"$work/build.log" 2>&1 && return
+  cat "$work/build.log" >&2
+  say "cannot prepare $image: it must be a Debian whose package archive answers"
+  exit 1
+}
+
 usage() { sed -n '2,11s/^# \{0,1\}//p' "$0" >&2; exit 2; }
 
 pull=
@@ -49,7 +59,7 @@ fi
 if [ -n "$have" ]; then
   say "adding systemd, Python and sshd to $image"
   # Services must not start while packages are laid down in a build step that has no init.
-  docker build --quiet --force-rm --tag "$tag" - >"$work/build.log" 2>&1 <<EOF || { cat "$work/build.log" >&2; say "cannot prepare $image: it must be a Debian whose package archive answers"; exit 1; }
+  make_tag <<EOF
 FROM $image
 RUN printf '#!/bin/sh\nexit 101\n' > /usr/sbin/policy-rc.d && chmod 755 /usr/sbin/policy-rc.d \\
  && apt-get update \\
@@ -61,10 +71,13 @@ else
   reason=$(tail -n 1 "$work/pull.log")
   case $image in
     debian:*) suite=${image#debian:} ;;
-    *) say "cannot pull $image: $reason"; say "no registry answers; without one only debian:SUITE can be made"; exit 1 ;;
+    *) say "only debian:SUITE can be made without a registry; cannot pull $image: $reason"; exit 1 ;;
   esac
-  command -v mmdebstrap >/dev/null || { say "cannot pull $image: $reason"; say "install mmdebstrap to make it here: apt-get install mmdebstrap"; exit 1; }
-  say "no registry answers ($reason)"
+  command -v mmdebstrap >/dev/null || {
+    say "cannot pull $image: $reason; to make it here: apt-get install mmdebstrap"
+    exit 1
+  }
+  say "cannot pull it: $reason"
   say "making Debian $suite with mmdebstrap instead"
   # A user with sudo needs no more; without it mmdebstrap makes do with what the package uidmap allows.
   sudo=
@@ -73,8 +86,12 @@ else
     --customize-hook="chroot \"\$1\" sh -c '$unmake'" \
     --customize-hook='rm -f "$1/etc/hostname" "$1/etc/resolv.conf"' \
     --customize-hook='rm -rf "$1"/var/lib/apt/lists/*' \
-    "$suite" "$work/rootfs.tar" 2>"$work/mmdebstrap.log" || { cat "$work/mmdebstrap.log" >&2; say "mmdebstrap failed: $(tail -n 1 "$work/mmdebstrap.log")"; exit 1; }
+    "$suite" "$work/rootfs.tar" 2>"$work/mmdebstrap.log" || {
+    cat "$work/mmdebstrap.log" >&2
+    say "mmdebstrap failed: $(tail -n 1 "$work/mmdebstrap.log")"
+    exit 1
+  }
   id=$(docker import "$work/rootfs.tar")
-  printf 'FROM %s\n%s\n' "$id" "$config" | docker build --quiet --force-rm --tag "$tag" - >/dev/null
+  printf 'FROM %s\n%s\n' "$id" "$config" | make_tag
 fi
 say "$tag is ready"

@@ -89,8 +89,8 @@ def init(
         raise UsageError(f"{folder / taken[0]} is there already", hint="choose an empty folder; nothing was written")
     for name in names:
         files.write(folder / name, (source / name).read_bytes())
-    err.print(f"wrote {len(names)} files to {folder.resolve()}", highlight=False)
-    err.print("next: goldsmith doctor, goldsmith build web, then put your hosts into inventory/hosts.yml")
+    err.print(f"wrote {len(names)} files to {folder.resolve()}", highlight=False, soft_wrap=True)
+    err.print("next: goldsmith doctor, goldsmith build web, then your hosts in inventory/hosts.yml", soft_wrap=True)
 
 
 @app.command("doctor")
