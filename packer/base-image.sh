@@ -20,7 +20,6 @@ STOPSIGNAL SIGRTMIN+3
 LABEL org.goldsmith.owner=base
 CMD ["/lib/systemd/systemd"]'
 
-
 say() { printf 'base-image: %s\n' "$*" >&2; }
 
 # The tag, of the Dockerfile on standard input.
