@@ -6,6 +6,7 @@ import contextlib
 import datetime
 import json
 import os
+import re
 import signal
 import tempfile
 from collections.abc import Iterator, Sequence
@@ -13,13 +14,12 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import IO, Any
 
-from rich.text import Text
-
 from goldsmith import ansible_output, config, definition, files, inventory, proc
 from goldsmith.errors import GoldsmithError, UsageError
 from goldsmith.progress import Progress
 
 UNREACHABLE_EXIT = 4
+_ANSI = re.compile(r"\x1b\[[0-9;]*m")
 
 
 @dataclass
@@ -90,7 +90,7 @@ class Events:
         """One event; False tells ansible-runner not to keep it."""
         kind = event["event"]
         data = event.get("event_data") or {}
-        text = Text.from_ansi(event.get("stdout") or "").plain
+        text = _ANSI.sub("", event.get("stdout") or "").replace("\r", "")
         if kind == "runner_on_file_diff":
             if self._show_diff and text:
                 self._progress.say(f"{data.get('host')}:\n{text}")

@@ -62,10 +62,16 @@ def test_an_ignored_failure_is_no_failure() -> None:
     assert result.exit_code == 0
 
 
-def test_diffs_are_shown_and_count_for_nothing() -> None:
-    diff = event("file_diff", task="a") | {"stdout": "\x1b[0;32m+password = x\x1b[0m"}
-    result, lines = run(diff)
-    assert (result.hosts, lines) == ({}, [])
+@pytest.mark.parametrize("asked", [True, False])
+def test_diffs_are_shown_if_asked_for_and_count_for_nothing(asked: bool) -> None:
+    diff = event("file_diff", task="a") | {
+        "stdout": "\x1b[0;31m--- before\x1b[0m\r\n\x1b[0;32m+PermitRootLogin no\x1b[0m"
+    }
+    shown = io.StringIO()
+    result = converge.Result()
+    converge.Events(result, Progress(Console(file=shown), "x"), io.StringIO(), show_diff=asked)(diff)
+    assert result.hosts == {}
+    assert shown.getvalue() == ("web1:\n--- before\n+PermitRootLogin no\n" if asked else "")
 
 
 def test_an_error_before_the_first_task_is_told() -> None:
