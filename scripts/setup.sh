@@ -55,6 +55,14 @@ else
   else
     say "Docker: starting dockerd (log: .cache/dockerd.log; make clean stops it)"
     mkdir -p .cache
+    # A daemon that was killed leaves these; the number may be another process's by now.
+    for file in /var/run/docker.pid /var/run/docker/containerd/containerd.pid; do
+      pid=$(as_root cat "$file" 2>/dev/null || :)
+      case $(cat "/proc/${pid:-none}/comm" 2>/dev/null) in
+        dockerd | containerd) ;;
+        *) as_root rm -f "$file" ;;
+      esac
+    done
     as_root setsid sh -c 'echo $$ >.cache/dockerd.pid; exec dockerd' >.cache/dockerd.log 2>&1 </dev/null &
   fi
   tries=0
