@@ -46,6 +46,15 @@ integration() { pytest tests/integration; }
 
 molecule() { command molecule test; }
 
+# Each role that has a scenario of its own, alone on a machine of its own.
+molecule_roles() {
+  local scenario
+  for scenario in molecule/*/molecule.yml; do
+    scenario=$(basename "$(dirname "$scenario")")
+    [ "$scenario" = default ] || command molecule test --scenario-name "$scenario"
+  done
+}
+
 # Nothing that we started may be left: no container, image in the making, mount, process or temporary file.
 leftovers() { python scripts/leftovers.py; }
 
