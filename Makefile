@@ -18,8 +18,8 @@ demo: setup ## the main job: one definition, an image and two live hosts, and th
 test: setup ## everything that CI runs: lint, unit, then real Docker, Packer, sshd, Molecule
 	@scripts/with-docker.sh scripts/test.sh lint sanity unit integration molecule leftovers
 
-test-all: test ## test, and what takes longer: each role that has a Molecule scenario of its own
-	@scripts/with-docker.sh scripts/test.sh molecule_roles leftovers
+test-all: test ## test, and what takes longer: roles outside the reference definition
+	@scripts/with-docker.sh scripts/test.sh slow molecule_roles leftovers
 
 lint: setup ## ruff, mypy, yamllint, ansible-lint, packer fmt and validate, shell
 	@scripts/with-docker.sh scripts/test.sh lint

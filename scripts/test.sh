@@ -44,6 +44,8 @@ unit() { pytest tests/unit; }
 
 integration() { pytest tests/integration; }
 
+slow() { pytest tests/slow; }
+
 molecule() { command molecule test; }
 
 # Each role that has a scenario of its own, alone on a machine of its own.
