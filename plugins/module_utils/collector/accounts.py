@@ -31,25 +31,33 @@ def password_state(value):
     return "locked" if value[0] in "!*" else "set"
 
 
+def _hashes(shadow):
+    """{name: password field} of /etc/shadow or /etc/gshadow; None when that can't be read."""
+    return None if shadow is None else {record[0]: record[1] for record in reversed(parse(shadow, 2))}
+
+
+def _state(record, hashes):
+    """The password state of a line of /etc/passwd or /etc/group: its own field, or where "x" points to."""
+    if record[1] != "x":
+        return password_state(record[1])
+    return "unknown" if hashes is None else password_state(hashes.get(record[0], "*"))
+
+
 def users(passwd, shadow, group):
     """{"ops": {"uid": 1000, "gid": 1000, "home": ..., "groups": ["sudo"], "password": "locked"}}
 
     `shadow` is None when it can't be read. Where a name stands twice, the first counts, as for the C library.
     """
-    hashes = None if shadow is None else {record[0]: record[1] for record in reversed(parse(shadow, 2))}
+    hashes = _hashes(shadow)
     memberships = {}
     for record in parse(group, 4):
         for member in filter(None, record[3].split(",")):
             memberships.setdefault(member, set()).add(record[0])
     found = {}
     for record in parse(passwd, 7):
-        name, field = record[0], record[1]
+        name = record[0]
         if name in found:
             continue
-        if field == "x":
-            state = "unknown" if hashes is None else password_state(hashes.get(name, "*"))
-        else:
-            state = password_state(field)
         found[name] = {
             "uid": number(record[2]),
             "gid": number(record[3]),
@@ -57,23 +65,20 @@ def users(passwd, shadow, group):
             "home": record[5],
             "shell": record[6],
             "groups": sorted(memberships.get(name, ())),
-            "password": state,
+            "password": _state(record, hashes),
         }
     return found
 
 
 def groups(group, gshadow):
     """{"sudo": {"gid": 27, "members": ["ops"], "password": "locked"}}"""
-    hashes = None if gshadow is None else {record[0]: record[1] for record in reversed(parse(gshadow, 2))}
+    hashes = _hashes(gshadow)
     found = {}
     for record in parse(group, 4):
-        name, field = record[0], record[1]
+        name = record[0]
         if name in found:
             continue
-        if field == "x":
-            state = "unknown" if hashes is None else password_state(hashes.get(name, "*"))
-        else:
-            state = password_state(field)
+        state = _state(record, hashes)
         # An empty password field of a group lets nobody in who is not a member.
         found[name] = {
             "gid": number(record[2]),
