@@ -20,7 +20,7 @@ from rich.box import SIMPLE_HEAD
 from rich.console import Console
 from rich.table import Table
 
-from goldsmith import docker, proc
+from goldsmith import proc
 from goldsmith.errors import GoldsmithError
 
 ROOT = Path(__file__).parents[1]
@@ -167,5 +167,4 @@ if __name__ == "__main__":
         console.print(f"[bold red]error:[/] {error.message}")
         sys.exit(error.exit_code)
     except proc.Interrupted as stop:
-        docker.remove(f"{docker.OWNER}=lab", images=False)
         sys.exit(stop.exit_code)

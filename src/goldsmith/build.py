@@ -137,8 +137,7 @@ def _plan(
         raise GoldsmithError(f"the base {base} is gone again", hint="build once more")
     digest = definition.digest(project, image)
     tools = definition.tool_versions()
-    templates = sorted(resources.folder("packer").glob("*.pkr.hcl"))
-    key = definition.content_key(digest, found["Id"], tools, templates)
+    key = definition.content_key(digest, found["Id"], tools, resources.folder("packer").glob("*.pkr.hcl"))
     return Plan(name, image, base, found["Id"], digest, tools, key, folder)
 
 
@@ -161,12 +160,12 @@ def _base(image: str, tag: str, progress: Progress, *, pull: bool) -> None:
 def _present(plan: Plan) -> str | None:
     """The id of the image with this content key, if its records are whole too."""
     found = docker.inspect_image(plan.reference)
+    if found is None or (found["Config"].get("Labels") or {}).get(docker.KEY) != plan.content_key:
+        return None
     try:
         provenance = json.loads((plan.folder / PROVENANCE).read_text())
         recorded = manifest.load(plan.folder / MANIFEST)
     except (OSError, ValueError, GoldsmithError):
-        return None
-    if found is None or (found["Config"].get("Labels") or {}).get(docker.KEY) != plan.content_key:
         return None
     whole = provenance.get("image_id") == found["Id"] and provenance.get("manifest_digest") == recorded.digest
     return str(found["Id"]) if whole else None
@@ -313,7 +312,9 @@ def _provenance(
 
 
 def _git(root: Path) -> dict[str, Any] | None:
-    """Revision and whether anything differs from it; None outside a repository."""
+    """Revision and whether anything differs from it; None outside a repository, or without git."""
+    if shutil.which("git") is None:
+        return None
     revision = proc.run(["git", "-C", str(root), "rev-parse", "HEAD"], check=False)
     if revision.code != 0:
         return None

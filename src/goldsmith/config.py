@@ -2,14 +2,13 @@
 
 from __future__ import annotations
 
-import difflib
 from pathlib import Path
 from typing import Annotated, Literal
 
 from pydantic import BaseModel, ConfigDict, Field
 
 from goldsmith import yamlfile
-from goldsmith.errors import UsageError
+from goldsmith.errors import UsageError, nearest
 
 FILE_NAME = "goldsmith.yml"
 
@@ -91,9 +90,7 @@ class Project:
         """
         images = self.config.images
         if name not in images:
-            near = difflib.get_close_matches(name, images, n=1)
-            hint = f'did you mean "{near[0]}"?' if near else f"it has: {', '.join(sorted(images))}"
-            raise UsageError(f'{FILE_NAME} has no image "{name}"', hint=hint)
+            raise UsageError(f'{FILE_NAME} has no image "{name}"', hint=nearest(name, sorted(images)))
         return images[name]
 
 

@@ -24,7 +24,10 @@ def digest(project: config.Project, image: config.Image) -> str:
     """SHA-256 (hex) over the image's entry, the project's files, and the roles and collections outside it."""
     total = hashlib.sha256()
     total.update(json.dumps(image.model_dump(), sort_keys=True).encode())
-    for label, path in sorted({**_project(project), **dict(_outside(project.root))}.items()):
+    found = _project(project)
+    for label, path in _outside(project.root):
+        found.setdefault(label, path)  # of two collections or roles of one name Ansible takes the first
+    for label, path in sorted(found.items()):
         total.update(f"\0{label}\0{_mode(path)}\0".encode(errors="surrogateescape"))
         total.update(_content(path))
     return total.hexdigest()

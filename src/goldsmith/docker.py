@@ -45,7 +45,7 @@ def inspect_image(reference: str) -> dict[str, Any] | None:
     return found
 
 
-def remove(label: str, *, images: bool = True) -> list[str]:
+def remove(label: str) -> list[str]:
     """Remove every container, and image, with that label (`key` or `key=value`); gives what was removed."""
     removed = []
     containers = proc.run(["docker", "ps", "--all", "--quiet", "--filter", f"label={label}"]).text.split()
@@ -53,8 +53,8 @@ def remove(label: str, *, images: bool = True) -> list[str]:
         proc.run(["docker", "rm", "--force", "--volumes", *containers])
         removed += [f"container {name}" for name in containers]
     found = proc.run(["docker", "images", "--quiet", "--no-trunc", "--filter", f"label={label}"]).text.split()
-    if images and found:
-        unique = sorted(set(found))
-        proc.run(["docker", "rmi", "--force", *unique])
-        removed += [f"image {name}" for name in unique]
+    images = sorted(set(found))
+    if images:
+        proc.run(["docker", "rmi", "--force", *images])
+        removed += [f"image {name}" for name in images]
     return removed

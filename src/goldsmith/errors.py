@@ -2,6 +2,9 @@
 
 from __future__ import annotations
 
+import difflib
+from collections.abc import Collection
+
 
 class GoldsmithError(Exception):
     """An error that the user can act on.
@@ -30,3 +33,9 @@ class ToolError(GoldsmithError):
     """A program that is needed is missing, or a service that is needed does not answer."""
 
     exit_code = 5
+
+
+def nearest(name: str, known: Collection[str]) -> str:
+    """A hint for a name that is not known: the nearest one that is, else all of them."""
+    near = difflib.get_close_matches(name, known, n=1)
+    return f'did you mean "{near[0]}"?' if near else f"it has: {', '.join(known) or 'none'}"

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import difflib
 import os
 import re
 import shlex
@@ -11,7 +10,7 @@ from pathlib import Path
 from typing import Any
 
 from goldsmith import definition
-from goldsmith.errors import UsageError
+from goldsmith.errors import UsageError, nearest
 
 SSH_FAILED = 255
 """ssh's own exit code for "no connection", as opposed to the remote command's."""
@@ -80,9 +79,7 @@ class Inventory:
         """
         known = self.hosts()
         if name not in known:
-            near = difflib.get_close_matches(name, known, n=1)
-            hint = f'did you mean "{near[0]}"?' if near else f"it has: {', '.join(known) or 'no host'}"
-            raise UsageError(f'the inventory {self._source} has no host "{name}"', hint=hint)
+            raise UsageError(f'the inventory {self._source} has no host "{name}"', hint=nearest(name, known))
 
     def ssh(self, name: str) -> Connection:
         """How Ansible would reach the host: variables before environment before ansible.cfg before defaults.

@@ -3,6 +3,8 @@
 import re
 from pathlib import Path
 
+import pytest
+
 from goldsmith import build, config
 from tests.paths import ROOT
 
@@ -18,3 +20,8 @@ def test_variables_are_those_that_the_template_declares(tmp_path: Path) -> None:
     assert given["groups"] == ["web"]
     assert given["changes"] == [f"LABEL org.goldsmith.content-key={'k' * 64}"]
     assert plan.reference == "goldsmith/web:kkkkkkkkkkkk"
+
+
+def test_without_git_the_provenance_has_no_revision(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("PATH", "/nonexistent")
+    assert build._git(tmp_path) is None

@@ -81,6 +81,22 @@ def test_a_collection_outside_counts(
     assert len({before, developing, installed, digest(project)}) == 4
 
 
+def test_of_two_collections_of_one_name_the_first_counts(
+    project: config.Project, tmp_path_factory: pytest.TempPathFactory, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    folders = [tmp_path_factory.mktemp(name) for name in ("first", "second")]
+    manifests = [folder / "ansible_collections/some/where/MANIFEST.json" for folder in folders]
+    for path in manifests:
+        path.parent.mkdir(parents=True)
+        path.write_text("{}")
+    monkeypatch.setattr(constants, "COLLECTIONS_PATHS", [str(folder) for folder in folders])
+    before = digest(project)
+    manifests[1].write_text('{"version": 2}')
+    assert digest(project) == before
+    manifests[0].write_text('{"version": 2}')
+    assert digest(project) != before
+
+
 def test_content_key_depends_on_each_input(tmp_path: Path) -> None:
     template = tmp_path / "build.pkr.hcl"
     template.write_text("a")
