@@ -5,6 +5,7 @@ from __future__ import annotations
 import os
 import re
 import shlex
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -36,11 +37,13 @@ class Problem:
 class Inventory:
     """Reads the inventory as Ansible does, with its plugins, group_vars, host_vars and vault.
 
+    It may have several sources, of which the last is the project's own.
+
     Raises:
         UsageError: Ansible can't read it.
     """
 
-    def __init__(self, source: Path, root: Path) -> None:
+    def __init__(self, source: Path | Sequence[Path], root: Path) -> None:
         os.environ.update(definition.ansible_environment(root))
         # Ansible's own modules read its configuration when they are imported, and take 0.3 s: only when needed.
         from ansible.errors import AnsibleError  # noqa: PLC0415
@@ -50,18 +53,23 @@ class Inventory:
         from ansible.utils.collection_loader import AnsibleCollectionConfig  # noqa: PLC0415
         from ansible.vars.manager import VariableManager  # noqa: PLC0415
 
-        self._source = source
-        if not source.exists():
-            raise UsageError(f"there is no inventory {source}", hint="set `inventory:` in goldsmith.yml")
+        sources = [source] if isinstance(source, Path) else list(source)
+        self._source = ", ".join(map(str, sources))
+        for each in sources:
+            if not each.exists():
+                raise UsageError(f"there is no inventory {each}", hint="set `inventory:` in goldsmith.yml")
+        self._folder = next((each if each.is_dir() else each.parent for each in reversed(sources)), None)
         try:
             if AnsibleCollectionConfig.collection_finder is None:
                 init_plugin_loader()
             self._loader = DataLoader()
             self._loader.set_basedir(str(root))
-            self._manager = InventoryManager(loader=self._loader, sources=[str(source)])
+            self._manager = InventoryManager(loader=self._loader, sources=list(map(str, sources)))
             self._variables = VariableManager(loader=self._loader, inventory=self._manager)
         except AnsibleError as error:
-            raise UsageError(f"inventory {source}: {error}", hint="`ansible-inventory --list` reads it too") from error
+            raise UsageError(
+                f"inventory {self._source}: {error}", hint="`ansible-inventory --list` reads it too"
+            ) from error
 
     def hosts(self, pattern: str = "all") -> list[str]:
         """Names of the hosts that an Ansible pattern selects, in the inventory's order."""
@@ -105,15 +113,54 @@ class Inventory:
             become=bool(variables.get("ansible_become", True)),
         )
 
+    def role_variables(self, name: str, role: Path) -> dict[str, Any]:
+        """A role's variables as a play would see them on this host, as plain values.
+
+        From low to high: the role's defaults, the inventory, the role's own vars. Left out are those whose template
+        needs what only a running play knows. A host that the inventory doesn't have gets the defaults.
+        """
+        parts = [self._yaml(role / part / "main.yml") for part in ("defaults", "vars")]
+        host = self._manager.get_host(name)
+        known = self._variables.get_vars(host=host, include_hostvars=True)
+        if self._folder:
+            known["inventory_dir"] = str(self._folder.resolve())
+        return self._templated({**parts[0], **known, **parts[1]}, lambda _key: True, undefined=True)
+
+    def _yaml(self, path: Path) -> dict[str, Any]:
+        return dict(self._loader.load_from_file(str(path)) or {}) if path.is_file() else {}
+
     def _resolved(self, name: str) -> dict[str, Any]:
         """The host's `ansible_*` variables, with their templates filled in."""
-        from ansible.template import Templar  # noqa: PLC0415
-
         host = self._manager.get_host(name)
         variables = self._variables.get_vars(host=host, include_hostvars=True)
-        templar = Templar(loader=self._loader, variables=variables)
-        found = {key: templar.template(value) for key, value in variables.items() if key.startswith("ansible_")}
+        found = self._templated(variables, lambda key: key.startswith("ansible_"))
         return {"inventory_hostname": name, **found}
+
+    def _templated(
+        self, variables: dict[str, Any], wanted: Callable[[str], bool], *, undefined: bool = False
+    ) -> dict[str, Any]:
+        """The wanted ones with their templates filled in; with `undefined` those that can't be are left out."""
+        from ansible.errors import AnsibleError  # noqa: PLC0415
+        from ansible.template import Templar  # noqa: PLC0415
+
+        templar = Templar(loader=self._loader, variables=variables)
+        found = {}
+        for key in filter(wanted, variables):
+            try:
+                found[key] = _plain(templar.template(variables[key]))
+            except AnsibleError:
+                if not undefined:
+                    raise
+        return found
+
+
+def _plain(value: Any) -> Any:
+    """Without Ansible's own types, which are lazy and tagged."""
+    if isinstance(value, Mapping):
+        return {str(key): _plain(each) for key, each in value.items()}
+    if isinstance(value, Sequence) and not isinstance(value, str | bytes):
+        return [_plain(each) for each in value]
+    return str(value) if isinstance(value, str) else value
 
 
 SSH_OPTIONS = (

@@ -7,13 +7,13 @@ from typing import Any
 import pytest
 
 
-def test_packages_are_installed(host: Any, wanted: dict[str, Any]) -> None:
-    missing = [name for name in wanted["os_packages"] if not host.package(name).is_installed]
+def test_packages_are_installed(host: Any, variables: dict[str, Any]) -> None:
+    missing = [name for name in variables["os_packages"] if not host.package(name).is_installed]
     assert missing == []
 
 
-def test_locale_is_generated_and_is_the_default(host: Any, wanted: dict[str, Any]) -> None:
-    locale = wanted["os_locale"]
+def test_locale_is_generated_and_is_the_default(host: Any, variables: dict[str, Any]) -> None:
+    locale = variables["os_locale"]
     assert f"LANG={locale}" in host.file("/etc/default/locale").content_string.splitlines()
     # A program that sets this locale gets it. Where it is not generated, C remains.
     shown = host.run("LC_ALL=%s locale charmap", locale)
@@ -21,8 +21,8 @@ def test_locale_is_generated_and_is_the_default(host: Any, wanted: dict[str, Any
     assert shown.stderr == ""
 
 
-def test_clock_shows_the_timezone(host: Any, wanted: dict[str, Any]) -> None:
-    zone = wanted["os_timezone"]
+def test_clock_shows_the_timezone(host: Any, variables: dict[str, Any]) -> None:
+    zone = variables["os_timezone"]
     assert host.file("/etc/timezone").content_string == f"{zone}\n"
     # In July, when this zone differs from UTC whatever the season of the test is.
     local = host.check_output("date --date=@1751328000 +%H:%M")
@@ -30,18 +30,18 @@ def test_clock_shows_the_timezone(host: Any, wanted: dict[str, Any]) -> None:
     assert local == "02:00"
 
 
-def test_kernel_settings_are_on_disk(host: Any, wanted: dict[str, Any]) -> None:
+def test_kernel_settings_are_on_disk(host: Any, variables: dict[str, Any]) -> None:
     # That they are in force is not provable in a container.
     lines = host.check_output("/lib/systemd/systemd-sysctl --cat-config").splitlines()
-    for key, value in wanted["os_sysctl"].items():
+    for key, value in variables["os_sysctl"].items():
         assert f"{key} = {value}" in lines
 
 
 @pytest.mark.parametrize("key", ["Storage", "SystemMaxUse"])
-def test_journal_settings_are_the_last_word(host: Any, wanted: dict[str, Any], key: str) -> None:
+def test_journal_settings_are_the_last_word(host: Any, variables: dict[str, Any], key: str) -> None:
     lines = host.check_output("systemd-analyze cat-config systemd/journald.conf").splitlines()
     values = [line.partition("=")[2] for line in lines if line.startswith(f"{key}=")]
-    assert values[-1] == str(wanted["os_journald"][key])
+    assert values[-1] == str(variables["os_journald"][key])
 
 
 def test_journal_is_kept_on_disk(host: Any) -> None:

@@ -34,8 +34,8 @@ def test_setting_is_effective(effective: dict[str, list[str]], key: str, value: 
     assert effective[key] == [value]
 
 
-def test_only_the_named_may_log_in(effective: dict[str, list[str]], wanted: dict[str, Any]) -> None:
-    assert effective["allowusers"] == wanted["ssh_allow_users"]
+def test_only_the_named_may_log_in(effective: dict[str, list[str]], variables: dict[str, Any]) -> None:
+    assert effective["allowusers"] == variables["ssh_allow_users"]
 
 
 def test_daemon_answers(host: Any) -> None:

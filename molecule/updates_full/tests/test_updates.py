@@ -58,13 +58,13 @@ def test_timers_run_now_and_after_a_boot(host: Any, timer: str) -> None:
     assert host.check_output("systemctl is-enabled %s", timer) == "enabled"
 
 
-def test_held_is_what_is_listed_and_what_somebody_held_by_hand(host: Any, wanted: dict[str, Any]) -> None:
+def test_held_is_what_is_listed_and_what_somebody_held_by_hand(host: Any, variables: dict[str, Any]) -> None:
     held = set(host.check_output("apt-mark showhold").split())
-    assert held == {*wanted["updates_held_packages"], "hostname", "sed"}
+    assert held == {*variables["updates_held_packages"], "hostname", "sed"}
 
 
-def test_apt_leaves_a_held_package_alone(host: Any, wanted: dict[str, Any]) -> None:
-    name = wanted["updates_held_packages"][0]
+def test_apt_leaves_a_held_package_alone(host: Any, variables: dict[str, Any]) -> None:
+    name = variables["updates_held_packages"][0]
     tried = host.run("apt-get --simulate --yes remove %s", name)
     assert tried.rc == 100
     assert "Held packages were changed" in tried.stderr

@@ -7,22 +7,22 @@ from typing import Any
 import pytest
 
 
-def test_accounts_are_there_in_order(host: Any, wanted: dict[str, Any]) -> None:
-    accounts = [host.user(entry["name"]) for entry in wanted["users_accounts"]]
+def test_accounts_are_there_in_order(host: Any, variables: dict[str, Any]) -> None:
+    accounts = [host.user(entry["name"]) for entry in variables["users_accounts"]]
     numbers = [account.uid for account in accounts]
     assert numbers == sorted(numbers)
     assert [account.shell for account in accounts] == ["/bin/bash"] * len(accounts)
 
 
-def test_accounts_are_in_their_groups(host: Any, wanted: dict[str, Any]) -> None:
-    for entry in wanted["users_accounts"]:
+def test_accounts_are_in_their_groups(host: Any, variables: dict[str, Any]) -> None:
+    for entry in variables["users_accounts"]:
         extra = set(host.user(entry["name"]).groups) - {entry["name"]}
         assert extra == set(entry.get("groups", []))
 
 
-def test_no_account_has_a_password(host: Any, wanted: dict[str, Any]) -> None:
+def test_no_account_has_a_password(host: Any, variables: dict[str, Any]) -> None:
     with host.sudo():
-        assert {host.user(entry["name"]).password for entry in wanted["users_accounts"]} == {"*"}
+        assert {host.user(entry["name"]).password for entry in variables["users_accounts"]} == {"*"}
 
 
 @pytest.mark.parametrize(("name", "may"), [("ops", True), ("guest", False)])

@@ -50,11 +50,11 @@ def lines_of(host: Any, path: str) -> list[str]:
     return [line for line in host.check_output("systemd-analyze cat-config %s", path).splitlines() if "=" in line]
 
 
-def test_journal_settings_are_the_last_word(host: Any, wanted: dict[str, Any]) -> None:
+def test_journal_settings_are_the_last_word(host: Any, variables: dict[str, Any]) -> None:
     effective = dict(line.split("=", 1) for line in lines_of(host, "systemd/journald.conf"))
     assert effective["Storage"] == "persistent"
-    assert effective["SystemMaxUse"] == wanted["logging_journal_max_use"]
-    assert effective["MaxRetentionSec"] == wanted["logging_journal_max_age"]
+    assert effective["SystemMaxUse"] == variables["logging_journal_max_use"]
+    assert effective["MaxRetentionSec"] == variables["logging_journal_max_age"]
     assert effective["Compress"] == "yes"
 
 
