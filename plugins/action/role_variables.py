@@ -23,10 +23,13 @@ def unknown_variables(role: str, known: set[str], present: list[str], other_role
     )
 
 
-def complaint(role: str, unknown: list[str], known: set[str]) -> str:
-    """What to tell the user, with the nearest name that exists."""
+def complaint(role: str, unknown: list[str], known: set[str], moved: dict[str, str]) -> str:
+    """What to tell the user, with what took its place, or the nearest name that exists."""
     parts = []
     for name in unknown:
+        if name in moved:
+            parts.append(f"{name} (use {moved[name]})")
+            continue
         near = difflib.get_close_matches(name, sorted(known), n=1, cutoff=0.6)
         parts.append(f"{name} (did you mean {near[0]}?)" if near else name)
     return (
@@ -46,7 +49,10 @@ class ActionModule(ActionBase):
         result = super().run(tmp, task_vars)
         task_vars = task_vars or {}
         _result, arguments = self.validate_argument_spec(
-            argument_spec={"ignore": {"type": "list", "elements": "str", "default": []}}
+            argument_spec={
+                "ignore": {"type": "list", "elements": "str", "default": []},
+                "moved": {"type": "dict", "default": {}},
+            }
         )
         role = self._task._role
         if role is None:
@@ -62,6 +68,6 @@ class ActionModule(ActionBase):
         unknown = unknown_variables(name, known | set(arguments["ignore"]), list(task_vars), others)
         result["known"] = sorted(known)
         if unknown:
-            raise AnsibleActionFail(complaint(name, unknown, known))
+            raise AnsibleActionFail(complaint(name, unknown, known, arguments["moved"]))
         result["changed"] = False
         return result

@@ -24,6 +24,12 @@ options:
     type: list
     elements: str
     default: []
+  moved:
+    description:
+      - Names that an earlier release of the role knew, each with what to use instead. The complaint says so.
+    type: dict
+    default: {}
+    version_added: 0.2.0
 attributes:
   check_mode:
     description: Runs in check mode and changes nothing.
@@ -41,6 +47,11 @@ EXAMPLES = r"""
   goldsmith.core.role_variables:
     ignore:
       - nginx_ingress_class
+
+- name: Refuse misspelt variables, and say what became of an old one
+  goldsmith.core.role_variables:
+    moved:
+      os_journald: logging_journal_settings of the role logging
 """
 
 RETURN = r"""

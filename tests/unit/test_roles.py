@@ -135,6 +135,12 @@ def test_misspelt_variable_stops_the_role_and_the_nearest_is_named(tmp_path: Pat
     assert "has no variable nginx_sitse (did you mean nginx_sites?)" in done.stdout + done.stderr
 
 
+def test_old_variable_is_refused_with_what_took_its_place(tmp_path: Path) -> None:
+    done = play(tmp_path, "os", "--extra-vars", '{"os_journald": {}}')
+    assert done.returncode == 2
+    assert "no variable os_journald (use logging_journal_settings of the role logging)" in done.stdout + done.stderr
+
+
 def test_ignored_variable_passes(tmp_path: Path) -> None:
     done = play(tmp_path, "nginx", "--extra-vars", '{"nginx_other": 1, "goldsmith_ignored_variables": ["nginx_other"]}')
     assert done.returncode == 0, done.stdout

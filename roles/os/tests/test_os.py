@@ -4,8 +4,6 @@ from __future__ import annotations
 
 from typing import Any
 
-import pytest
-
 
 def test_packages_are_installed(host: Any, variables: dict[str, Any]) -> None:
     missing = [name for name in variables["os_packages"] if not host.package(name).is_installed]
@@ -35,15 +33,3 @@ def test_kernel_settings_are_on_disk(host: Any, variables: dict[str, Any]) -> No
     lines = host.check_output("/lib/systemd/systemd-sysctl --cat-config").splitlines()
     for key, value in variables["os_sysctl"].items():
         assert f"{key} = {value}" in lines
-
-
-@pytest.mark.parametrize("key", ["Storage", "SystemMaxUse"])
-def test_journal_settings_are_the_last_word(host: Any, variables: dict[str, Any], key: str) -> None:
-    lines = host.check_output("systemd-analyze cat-config systemd/journald.conf").splitlines()
-    values = [line.partition("=")[2] for line in lines if line.startswith(f"{key}=")]
-    assert values[-1] == str(variables["os_journald"][key])
-
-
-def test_journal_is_kept_on_disk(host: Any) -> None:
-    machine = host.check_output("cat /etc/machine-id")
-    assert host.file(f"/var/log/journal/{machine}/system.journal").is_file
