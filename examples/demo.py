@@ -15,12 +15,12 @@ import time
 from pathlib import Path
 from typing import Any
 
-from lab import Lab, boot
+from lab import Lab
 from rich.box import SIMPLE_HEAD
 from rich.console import Console
 from rich.table import Table
 
-from goldsmith import proc
+from goldsmith import docker, proc
 from goldsmith.errors import GoldsmithError
 
 ROOT = Path(__file__).parents[1]
@@ -124,7 +124,7 @@ def main() -> int:
 
         title("4. Collect and compare: are they the same machine?")
         try:
-            boot(BOOTED, "goldsmith/web:latest")
+            docker.boot(BOOTED, "goldsmith/web:latest", owner="lab")
             targets = {"image booted": f"docker:{BOOTED}", "host web1": "ssh:web1", "host web2": "ssh:web2"}
             manifests = {name: collect(target, name) for name, target in targets.items()}
         finally:

@@ -6,48 +6,11 @@ key lies in root's authorized_keys, as a cloud or an installer would put it.
 
 from __future__ import annotations
 
-import time
 from collections.abc import Sequence
 from pathlib import Path
 from types import TracebackType
 
 from goldsmith import docker, proc
-from goldsmith.errors import GoldsmithError
-
-RUN = (
-    "--cap-add=SYS_ADMIN",
-    "--cap-add=NET_ADMIN",
-    "--security-opt=seccomp=unconfined",
-    "--security-opt=apparmor=unconfined",
-    "--cgroupns=host",
-    "--volume=/sys/fs/cgroup:/sys/fs/cgroup:rw",
-    "--tmpfs=/run",
-    "--tmpfs=/tmp:exec",
-    "--env=container=docker",
-)
-SETTLE = 60.0
-"""Seconds that a machine has to come up."""
-
-
-def boot(name: str, image: str, *, owner: str = "lab") -> None:
-    """Start a container with systemd as PID 1 and wait until its start-up has ended, well or badly."""
-    options = ["--detach", f"--name={name}", f"--label={docker.OWNER}={owner}", f"--hostname={name}", *RUN]
-    proc.run(["docker", "run", *options, image, "/lib/systemd/systemd"])
-    settle(name)
-
-
-def settle(name: str) -> str:
-    """Wait until systemd in the container has finished starting; its word for the state."""
-    end = time.monotonic() + SETTLE
-    while time.monotonic() < end:
-        # Before D-Bus is up there is no answer at all; then --wait waits for the end of start-up.
-        state = proc.run(
-            ["docker", "exec", name, "systemctl", "is-system-running", "--wait"], check=False, timeout=SETTLE
-        )
-        if state.text in {"running", "degraded", "maintenance"}:
-            return state.text
-        time.sleep(0.1)
-    raise GoldsmithError(f"the container {name} did not come up within {SETTLE:g} s")
 
 
 class Lab:
@@ -91,7 +54,7 @@ class Lab:
     def start(self, name: str) -> None:
         """Start one host from the bare base: host keys, the controller's key, sshd."""
         container = self.container(name)
-        boot(container, self.image)
+        docker.boot(container, self.image, owner="lab")
         self.execute(
             name,
             "install -d -m 700 /root/.ssh && cat > /root/.ssh/authorized_keys && chmod 600 /root/.ssh/*"

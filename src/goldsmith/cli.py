@@ -21,6 +21,7 @@ from goldsmith import collect as collecting
 from goldsmith import compare as comparing
 from goldsmith import config, docker, doctor, files, inventory, manifest, policy, proc, report, resources
 from goldsmith import converge as converging
+from goldsmith import verify as verifying
 from goldsmith.errors import GoldsmithError, UsageError
 from goldsmith.progress import Progress
 
@@ -286,9 +287,67 @@ def _manifest(text: str, project: Path) -> manifest.Manifest:
 
 
 @app.command()
+def verify(
+    target: Annotated[
+        str,
+        typer.Argument(
+            help="An image's name in goldsmith.yml, docker-image:NAME, docker:CONTAINER or ssh:PATTERN.",
+            autocompletion=_image_names,
+            show_default=False,
+        ),
+    ],
+    image: Annotated[str, typer.Option("--image", help="Of which image of goldsmith.yml a docker target is.")] = "",
+    role: Annotated[list[str] | None, typer.Option("--role", "-r", help="Only this role; may be repeated.")] = None,
+    junit: Annotated[Path | None, typer.Option("--junit", help="Write a JUnit report to this file.")] = None,
+    as_json: JsonOption = False,
+    project: ProjectOption = HERE,
+) -> None:
+    """Run the assertions of the definition's roles on an image, a container or live hosts.
+
+    They are the same files everywhere, and the ones that Molecule runs: tests/test_*.py in a role's folder. An image
+    is booted in a container of its own. Ends with 0 when all hold, 1 when one does not, 4 when a host is unreachable.
+
+    Example:  goldsmith verify web && goldsmith verify ssh:web1 --junit verify.xml
+    """
+    loaded = config.load(project)
+    with Progress(err, f"verify {target}") as progress:
+        result = verifying.verify(loaded, target, progress, image=image, only=role or [], junit=junit)
+    if as_json:
+        _print_json(result.to_json())
+    else:
+        _print_checks(result)
+    raise typer.Exit(result.exit_code)
+
+
+def _print_checks(result: verifying.Result) -> None:
+    table = Table(box=None, pad_edge=False)
+    table.add_column("host")
+    table.add_column("role")
+    for column in ("passed", "failed", "skipped"):
+        table.add_column(column, justify="right")
+    for (host, name), counts in result.counts().items():
+        colour = "bold red" if counts["failed"] else "green"
+        numbers = [str(counts[outcome]) for outcome in ("passed", "failed", "skipped")]
+        table.add_row(host, f"[{colour}]{escape(name)}[/]", *numbers)
+    out.print(table)
+    for check in result.checks:
+        if check.outcome != "passed":
+            style = "[bold red]failed[/] " if check.outcome == "failed" else "skipped"
+            where = f"{check.host} {check.role} {check.name}"
+            out.print(f"{style} {escape(where)}", highlight=False, soft_wrap=True)
+            for line in check.message.splitlines():
+                out.print(f"        {escape(line)}", highlight=False, soft_wrap=True)
+    if result.without:
+        out.print(f"without assertions: {escape(', '.join(result.without))}", highlight=False, soft_wrap=True)
+    for name, problem in result.unreachable.items():
+        err.print(f"[bold]{escape(name)}[/] unreachable: {escape(problem.what)}", highlight=False, soft_wrap=True)
+        err.print(f"  hint: {escape(problem.hint)}", highlight=False, soft_wrap=True)
+
+
+@app.command()
 def clean() -> None:
-    """Remove what builds that were killed left in Docker. Images that were built stay."""
-    removed = docker.remove(f"{docker.OWNER}=build")
+    """Remove what builds and verifications that were killed left in Docker. Images that were built stay."""
+    removed = [what for owner in ("build", "verify") for what in docker.remove(f"{docker.OWNER}={owner}")]
     err.print("\n".join(f"removed {what}" for what in removed) or "nothing was left", highlight=False)
 
 

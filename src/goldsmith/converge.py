@@ -209,7 +209,7 @@ def converge(project: config.Project, progress: Progress, *, limit: str, check: 
 
 
 @contextlib.contextmanager
-def _private_folder() -> Iterator[Path]:
+def private_folder() -> Iterator[Path]:
     """A folder for one run; at its end the SSH connections that are kept open in it are closed."""
     with tempfile.TemporaryDirectory(prefix="goldsmith-") as folder:
         try:
@@ -226,7 +226,7 @@ def _run(project: config.Project, playbook: str, handler: Events, *, limit: str,
     came: list[int] = []
     before = {number: signal.signal(number, lambda n, _: came.append(n)) for number in (signal.SIGINT, signal.SIGTERM)}
     try:
-        with _private_folder() as private:
+        with private_folder() as private:
             run = ansible_runner.run(
                 private_data_dir=str(private),
                 project_dir=str(project.root),

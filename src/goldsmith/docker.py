@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import time
 from typing import Any
 
 from goldsmith import proc
@@ -14,6 +15,20 @@ BUILD = "org.goldsmith.build"
 """Label that names one build."""
 KEY = "org.goldsmith.content-key"
 """Label of an image: what it was built from (see definition.content_key)."""
+BOOT = (
+    "--cap-add=SYS_ADMIN",
+    "--cap-add=NET_ADMIN",
+    "--security-opt=seccomp=unconfined",
+    "--security-opt=apparmor=unconfined",
+    "--cgroupns=host",
+    "--volume=/sys/fs/cgroup:/sys/fs/cgroup:rw",
+    "--tmpfs=/run",
+    "--tmpfs=/tmp:exec",
+    "--env=container=docker",
+)
+"""Options of `docker run` with which systemd runs as PID 1."""
+SETTLE = 60.0
+"""Seconds that a machine has to come up."""
 
 
 def version() -> str:
@@ -58,3 +73,24 @@ def remove(label: str) -> list[str]:
         proc.run(["docker", "rmi", "--force", *images])
         removed += [f"image {name}" for name in images]
     return removed
+
+
+def boot(name: str, image: str, *, owner: str) -> None:
+    """Start a container with systemd as PID 1 and wait until its start-up has ended, well or badly."""
+    options = ["--detach", f"--name={name}", f"--label={OWNER}={owner}", f"--hostname={name}", *BOOT]
+    proc.run(["docker", "run", *options, image, "/lib/systemd/systemd"])
+    settle(name)
+
+
+def settle(name: str) -> str:
+    """Wait until systemd in the container has finished starting; its word for the state."""
+    end = time.monotonic() + SETTLE
+    while time.monotonic() < end:
+        # Before D-Bus is up there is no answer at all; then --wait waits for the end of start-up.
+        state = proc.run(
+            ["docker", "exec", name, "systemctl", "is-system-running", "--wait"], check=False, timeout=SETTLE
+        )
+        if state.text in {"running", "degraded", "maintenance"}:
+            return state.text
+        time.sleep(0.1)
+    raise GoldsmithError(f"the container {name} did not come up within {SETTLE:g} s")

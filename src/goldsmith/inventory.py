@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import inspect
 import os
 import re
 import shlex
@@ -62,10 +63,10 @@ class Inventory:
         try:
             if AnsibleCollectionConfig.collection_finder is None:
                 init_plugin_loader()
-            self._loader = DataLoader()
-            self._loader.set_basedir(str(root))
-            self._manager = InventoryManager(loader=self._loader, sources=list(map(str, sources)))
-            self._variables = VariableManager(loader=self._loader, inventory=self._manager)
+            self.loader = DataLoader()
+            self.loader.set_basedir(str(root))
+            self._hosts = InventoryManager(loader=self.loader, sources=list(map(str, sources)))
+            self.manager = VariableManager(loader=self.loader, inventory=self._hosts)
         except AnsibleError as error:
             raise UsageError(
                 f"inventory {self._source}: {error}", hint="`ansible-inventory --list` reads it too"
@@ -73,11 +74,18 @@ class Inventory:
 
     def hosts(self, pattern: str = "all") -> list[str]:
         """Names of the hosts that an Ansible pattern selects, in the inventory's order."""
-        return [host.name for host in self._manager.get_hosts(pattern)]
+        return [host.name for host in self._hosts.get_hosts(pattern)]
+
+    def raw(self, name: str) -> dict[str, Any]:
+        """The host's variables as the inventory has them, templates not filled in."""
+        found = dict(self.manager.get_vars(host=self._hosts.get_host(name), include_hostvars=True))
+        if self._folder:  # of several sources the last is the project's
+            found["inventory_dir"] = str(self._folder.resolve())
+        return found
 
     def groups(self) -> list[str]:
         """Names of all groups."""
-        return sorted(self._manager.groups)
+        return sorted(self._hosts.groups)
 
     def require(self, name: str) -> None:
         """Check that there is such a host.
@@ -120,20 +128,19 @@ class Inventory:
         needs what only a running play knows. A host that the inventory doesn't have gets the defaults.
         """
         parts = [self._yaml(role / part / "main.yml") for part in ("defaults", "vars")]
-        host = self._manager.get_host(name)
-        known = self._variables.get_vars(host=host, include_hostvars=True)
-        if self._folder:
-            known["inventory_dir"] = str(self._folder.resolve())
-        return self._templated({**parts[0], **known, **parts[1]}, lambda _key: True, undefined=True)
+        return self._templated({**parts[0], **self.raw(name), **parts[1]}, lambda _key: True, undefined=True)
 
     def _yaml(self, path: Path) -> dict[str, Any]:
-        return dict(self._loader.load_from_file(str(path)) or {}) if path.is_file() else {}
+        if not path.is_file():
+            return {}
+        # Since ansible-core 2.19 a text is a template only where its origin is trusted, as a role's is.
+        trusts = "trusted_as_template" in inspect.signature(self.loader.load_from_file).parameters
+        trust = {"trusted_as_template": True} if trusts else {}
+        return dict(self.loader.load_from_file(str(path), **trust) or {})
 
     def _resolved(self, name: str) -> dict[str, Any]:
         """The host's `ansible_*` variables, with their templates filled in."""
-        host = self._manager.get_host(name)
-        variables = self._variables.get_vars(host=host, include_hostvars=True)
-        found = self._templated(variables, lambda key: key.startswith("ansible_"))
+        found = self._templated(self.raw(name), lambda key: key.startswith("ansible_"))
         return {"inventory_hostname": name, **found}
 
     def _templated(
@@ -143,7 +150,7 @@ class Inventory:
         from ansible.errors import AnsibleError  # noqa: PLC0415
         from ansible.template import Templar  # noqa: PLC0415
 
-        templar = Templar(loader=self._loader, variables=variables)
+        templar = Templar(loader=self.loader, variables=variables)
         found = {}
         for key in filter(wanted, variables):
             try:

@@ -13,8 +13,8 @@ from typing import Any
 
 import pytest
 
-from examples.lab import Lab, boot
-from goldsmith import proc
+from examples.lab import Lab
+from goldsmith import docker, proc
 from tests.paths import ROOT
 
 BASE = "goldsmith/base:debian-bookworm"
@@ -104,7 +104,7 @@ def booted(image: dict[str, Any]) -> Iterator[str]:
     """The image, booted; the container's name."""
     name = "goldsmith-test-booted"
     try:
-        boot(name, image["image_id"])
+        docker.boot(name, image["image_id"], owner="lab")
         yield name
     finally:
         proc.run(["docker", "rm", "--force", "--volumes", name], check=False)

@@ -12,7 +12,6 @@ import pytest
 
 from examples.lab import Lab
 from tests.integration.conftest import Goldsmith
-from tests.paths import ROOT
 
 TAMPERED = "/etc/nginx/conf.d/upload.conf"
 
@@ -95,19 +94,6 @@ def test_image_and_hosts_are_equal(
     assert unexplained(comparison) == []
     skipped = [each["section"] for each in comparison["not_compared"]]
     assert bool(skipped) == one.startswith("docker-image")  # at rest nothing runs, and that is said
-
-
-def test_the_roles_assertions_hold_on_the_booted_image(booted: str) -> None:
-    """The same files that Molecule runs on a converged machine."""
-    done = subprocess.run(
-        ["pytest", "-q", "-p", "no:cacheprovider", f"--hosts=docker://{booted}", "tests/roles"],
-        cwd=ROOT,
-        capture_output=True,
-        text=True,
-        check=False,
-    )
-    assert done.returncode == 0, done.stdout
-    assert "skipped" not in done.stdout
 
 
 def test_every_rule_of_the_policy_is_of_use(goldsmith: Goldsmith, converged: dict[str, Any], booted: str) -> None:
