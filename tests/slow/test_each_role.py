@@ -1,4 +1,4 @@
-"""Each role alone, with its scenario ROLE_full's variables: built into an image and converged on a host, it is equal."""
+"""Each role alone, with the variables of its scenario ROLE_full: the image and a converged host are equal."""
 
 from __future__ import annotations
 
