@@ -45,9 +45,11 @@ set_keys() {
   return 1
 }
 if set_keys; then
-  if [ ! -e "$root/etc/systemd/system/ssh.service.wants/goldsmith-host-keys.service" ] &&
-     [ ! -L "$root/etc/systemd/system/ssh.service.wants/goldsmith-host-keys.service" ]; then
-    echo "seal.sh: host keys are here, but no enabled unit goldsmith-host-keys.service to make new ones: apply the role ssh first" >&2
+  wants=$root/etc/systemd/system/multi-user.target.wants/goldsmith-first-boot.service
+  # A link to a path of the machine, which need not be there when it is looked at from outside.
+  if { [ ! -e "$wants" ] && [ ! -L "$wants" ]; } || [ ! -x "$root/usr/local/sbin/goldsmith-first-boot" ]; then
+    echo "seal.sh: host keys are here, but goldsmith-first-boot.service is not enabled, and nothing else would make" \
+      "new ones: apply the role first_boot before seal" >&2
     exit 1
   fi
   remove "$root"/etc/ssh/ssh_host_*_key "$root"/etc/ssh/ssh_host_*_key.pub
