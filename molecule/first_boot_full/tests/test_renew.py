@@ -17,7 +17,8 @@ def test_a_copy_gets_an_identity_of_its_own(host: Any) -> None:
     before, name = host.check_output(IDENTITY).splitlines(), host.check_output("uname -n")
     host.check_output("/usr/local/sbin/goldsmith-first-boot renew")
     docker("restart", NAME)
-    up = "for try in $(seq 100); do systemctl is-system-running --wait 2>/dev/null | grep -q . && break; sleep 0.1; done"
+    state = "systemctl is-system-running --wait 2>/dev/null"
+    up = f"for try in $(seq 100); do {state} | grep -q . && break; sleep 0.1; done"
     docker("exec", NAME, "sh", "-c", up)
     after = host.check_output(IDENTITY).splitlines()
     assert len(before) == len(after) == 2
