@@ -6,6 +6,7 @@ import importlib.util
 import io
 import os
 import re
+import shutil
 import subprocess
 import tarfile
 import threading
@@ -334,6 +335,17 @@ def test_seal_names_each_thing(machine: Path, name: str) -> None:
 def test_seal_finds_nothing_the_second_time(machine: Path) -> None:
     seal(machine, "root")
     assert seal(machine, "root").stdout == ""
+
+
+def test_seal_is_silent_about_the_folder_that_ansible_runs_it_in(machine: Path) -> None:
+    seal(machine, "root")
+    folder = machine / "root/.ansible/tmp/ansible-tmp-1"
+    folder.mkdir(parents=True)
+    copy = shutil.copy(SEAL, folder)
+    env = {**os.environ, "SEAL_ROOT": str(machine)}
+    done = subprocess.run(["sh", copy, "root"], env=env, capture_output=True, text=True, check=False)
+    assert (done.returncode, done.stdout, done.stderr) == (0, "", "")
+    assert not (machine / "root/.ansible").exists()
 
 
 def test_seal_in_check_mode_says_the_same_and_changes_nothing(machine: Path) -> None:

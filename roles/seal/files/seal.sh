@@ -77,8 +77,17 @@ remove "$root"/var/lib/dhcp/*.leases "$root"/var/lib/dhcpcd/*.lease "$root"/var/
 # A service's private folder is found there under the name of this boot; no later boot uses it.
 remove "$root"/var/tmp/systemd-private-*
 remove "$root"/var/lib/systemd/random-seed "$root"/var/lib/systemd/credential.secret
+# While Ansible runs this script, it lies in a folder that Ansible made for it: that alone is not worth a word.
+here=$(dirname "$0")
 for home in "$root/root" "$root"/home/*; do
-  remove "$home"/.*_history "$home/.lesshst" "$home/.viminfo" "$home/.wget-hsts" "$home/.ansible" "$home/.cache/pip"
+  remove "$home"/.*_history "$home/.lesshst" "$home/.viminfo" "$home/.wget-hsts" "$home/.cache/pip"
+  [ -d "$home/.ansible" ] || continue
+  others=$(find "$home/.ansible" -mindepth 1 ! -path "$home/.ansible/tmp" ! -path "$here" ! -path "$here/*" | head -n 1)
+  if [ -n "$others" ]; then
+    remove "$home/.ansible"
+  elif [ -z "$check" ]; then
+    rm -rf "$home/.ansible"
+  fi
 done
 
 # The journal lets go of its files before they are removed.
