@@ -5,7 +5,6 @@ from __future__ import annotations
 import subprocess
 from typing import Any
 
-NAME = "goldsmith-molecule-first_boot_full"
 IDENTITY = "cat /etc/machine-id /etc/ssh/ssh_host_*_key.pub"
 
 
@@ -16,10 +15,11 @@ def docker(*arguments: str) -> str:
 def test_a_copy_gets_an_identity_of_its_own(host: Any) -> None:
     before, name = host.check_output(IDENTITY).splitlines(), host.check_output("uname -n")
     host.check_output("/usr/local/sbin/goldsmith-first-boot renew")
-    docker("restart", NAME)
+    container = host.backend.get_pytest_id().partition("://")[2]
+    docker("restart", container)
     state = "systemctl is-system-running --wait 2>/dev/null"
     up = f"for try in $(seq 100); do {state} | grep -q . && break; sleep 0.1; done"
-    docker("exec", NAME, "sh", "-c", up)
+    docker("exec", container, "sh", "-c", up)
     after = host.check_output(IDENTITY).splitlines()
     assert len(before) == len(after) == 2
     assert set(before).isdisjoint(after)
