@@ -16,6 +16,11 @@ def test_it_has_no_identity(host: Any) -> None:
     assert found(host, "/var/lib/systemd/random-seed", "/var/lib/systemd/credential.secret") == []
 
 
+def test_it_has_no_name_of_its_own_making(host: Any) -> None:
+    made = host.check_output("grep ^hostname= /etc/goldsmith/first-boot.conf") != "hostname=''"
+    assert (host.check_output("cat /etc/hostname") == "") is made
+
+
 def test_it_has_no_host_keys_and_will_make_new_ones(host: Any) -> None:
     assert found(host, "/etc/ssh/ssh_host_*") == []
     assert "host key" in host.check_output("/usr/local/sbin/goldsmith-first-boot --check")

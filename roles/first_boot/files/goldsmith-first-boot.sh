@@ -3,6 +3,7 @@
 #
 #   goldsmith-first-boot           make what is missing, and name it
 #   goldsmith-first-boot --check   change nothing, only name
+#   goldsmith-first-boot named     whether the host name is of this program's making: exit 0 or 1
 #   goldsmith-first-boot renew     for a copy of another machine: forget what is that machine's
 set -eu
 
@@ -12,11 +13,10 @@ host_key_types= hostname= hostname_instead_of=
 check=
 
 say() { printf '%s\n' "$*"; }
-die() { echo "goldsmith-first-boot: $*" >&2; exit 2; }
 
 # The name that the pattern gives. Not the machine id itself, which is nobody's business.
 own_name() {
-  number=$(systemd-id128 machine-id --app-specific=5b0c4c7e2f1d4d0a9d53a1d7c3f6e8b2)
+  number=$(systemd-id128 machine-id --app-specific=5b0c4c7e2f1d4d0a9d53a1d7c3f6e8b2) || return 1
   digits=$(printf %s "$hostname" | sed -n 's/.*{machine_id:\([0-9]*\)}.*/\1/p')
   start=${hostname%%\{*} end=${hostname#*\}}
   if [ -n "$digits" ]; then printf '%s%.*s%s\n' "$start" "$digits" "$number" "$end"; else say "$hostname"; fi
@@ -31,12 +31,17 @@ make_hostname() {
     if [ "$now" = "$name" ]; then given=; fi
   done
   [ -z "$given" ] || return 0
-  own=$(own_name)
+  # Without a name the machine is reached, without host keys it is not: those come next.
+  own=$(own_name) || { echo "goldsmith-first-boot: no machine id to make a name from" >&2; return 0; }
   [ "$now" != "$own" ] || return 0
   say "hostname $own"
   [ -z "$check" ] || return 0
   printf '%s\n' "$own" >/etc/hostname
   hostname "$own"
+}
+
+named() {
+  [ -n "$hostname" ] && [ -s /etc/hostname ] && [ "$(cat /etc/hostname)" = "$(own_name)" ]
 }
 
 # A key is whole when it gets its name.
@@ -67,7 +72,7 @@ link_machine_id() {
 }
 
 renew() {
-  if [ -n "$hostname" ] && [ "$(cat /etc/hostname 2>/dev/null)" = "$(own_name)" ]; then : >/etc/hostname; fi
+  if named; then : >/etc/hostname; fi
   rm -f /etc/ssh/ssh_host_*_key /etc/ssh/ssh_host_*_key.pub /var/lib/systemd/random-seed /var/lib/dhcp/*.leases
   : >/etc/machine-id
   say "Restart this machine now: it then makes a machine id and host keys of its own."
@@ -76,8 +81,9 @@ renew() {
 case "$#${1:-}" in
   0) ;;
   1--check) check=1 ;;
+  1named) named; exit ;;
   1renew) renew; exit ;;
-  *) sed -n '4,6s/^# \{0,1\}//p' "$0" >&2; exit 2 ;;
+  *) sed -n '4,7s/^# \{0,1\}//p' "$0" >&2; exit 2 ;;
 esac
 make_hostname
 make_host_keys

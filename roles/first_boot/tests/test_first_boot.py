@@ -171,14 +171,17 @@ def test_a_name_of_its_own_resolves(host: Any, variables: dict[str, Any]) -> Non
 
 
 def test_renew_forgets_what_is_the_other_machines(host: Any, variables: dict[str, Any]) -> None:
-    copied = "cp /etc/machine-id /mnt/id; mount --bind /mnt/id /etc/machine-id; mkdir /mnt/empty; "
-    copied += "for each in /var/lib/systemd /var/lib/dhcp; do [ ! -d $each ] || mount --bind /mnt/empty $each; done; "
     shown = on_copy(
         host,
-        f"{copied} {PROGRAM} >/dev/null; touch /var/lib/systemd/random-seed; {PROGRAM} renew; ls /etc/ssh /mnt/empty; "
+        "cp /etc/machine-id /mnt/id; mount --bind /mnt/id /etc/machine-id; mkdir /mnt/empty; "
+        "for each in /var/lib/systemd /var/lib/dhcp; do [ ! -d $each ] || mount --bind /mnt/empty $each; done; "
+        f"{PROGRAM} named || echo not yet; {PROGRAM} >/dev/null; ! {PROGRAM} named || echo named; "
+        f"touch /var/lib/systemd/random-seed; {PROGRAM} renew; ls /etc/ssh /mnt/empty; "
         "wc -c </etc/machine-id; wc -c </etc/hostname",
         "localhost",
     )
+    assert "not yet" in shown
+    assert ("named" in shown.split()) is bool(variables["first_boot_hostname"])
     assert "Restart this machine now" in shown
     assert "ssh_host" not in shown
     assert "random-seed" not in shown

@@ -103,6 +103,11 @@ find "$root/var/log" -type f \( $old \) | sort | while read -r path; do remove "
 find "$root/var/log" -type f -size +0 ! \( $old -o -path '*/journal/*' \) | sort | while read -r path; do empty "$path"; done
 set +f
 
+# A name that the machine made for itself would be every machine's.
+if [ -z "$root" ] && [ -x /usr/local/sbin/goldsmith-first-boot ] && /usr/local/sbin/goldsmith-first-boot named; then
+  empty /etc/hostname
+fi
+
 # The identity. The file stays, empty: with none at all systemd would take the image for one that was never set up.
 empty "$root/etc/machine-id"
 if [ ! -L "$root/var/lib/dbus/machine-id" ]; then remove "$root/var/lib/dbus/machine-id"; fi
