@@ -84,6 +84,14 @@ def test_machine_has_host_keys_of_the_chosen_types_only(host: Any, variables: di
         assert made[0].split()[:2] == made[1].split()[:2]
 
 
+def test_daemon_is_told_which_types(host: Any, variables: dict[str, Any]) -> None:
+    if not host.file("/usr/sbin/sshd").exists:
+        pytest.skip("no SSH daemon")
+    told = [line.split()[1] for line in host.check_output("/usr/sbin/sshd -T").splitlines() if line[:8] == "hostkey "]
+    assert set(told) >= {key(kind) for kind in variables["first_boot_host_key_types"]}
+    assert set(told).isdisjoint(key(kind) for kind in set(ALGORITHMS) - {*variables["first_boot_host_key_types"]})
+
+
 @pytest.mark.parametrize("kind", ALGORITHMS)
 def test_daemon_shows_the_chosen_types_only(host: Any, variables: dict[str, Any], kind: str) -> None:
     if not host.file("/usr/sbin/sshd").exists:
