@@ -300,9 +300,12 @@ def machine(tmp_path: Path) -> Path:
         path.parent.mkdir(parents=True, exist_ok=True)
         path.write_text("something\n", encoding="utf-8")
     (tmp_path / "etc" / "passwd").write_text("root:x:0:0:root:/root:/bin/bash\n", encoding="utf-8")
-    wants = tmp_path / "etc" / "systemd" / "system" / "ssh.service.wants"
+    wants = tmp_path / "etc" / "systemd" / "system" / "multi-user.target.wants"
     wants.mkdir(parents=True)
-    (wants / "goldsmith-host-keys.service").symlink_to("/etc/systemd/system/goldsmith-host-keys.service")
+    (wants / "goldsmith-first-boot.service").symlink_to("/etc/systemd/system/goldsmith-first-boot.service")
+    program = tmp_path / "usr" / "local" / "sbin" / "goldsmith-first-boot"
+    program.parent.mkdir(parents=True)
+    program.touch(mode=0o755)
     return tmp_path
 
 
@@ -334,6 +337,17 @@ def test_seal_finds_nothing_the_second_time(machine: Path) -> None:
     assert seal(machine, "root").stdout == ""
 
 
+def test_seal_is_silent_about_the_folder_that_ansible_runs_it_in(machine: Path) -> None:
+    seal(machine, "root")
+    folder = machine / "root/.ansible/tmp/ansible-tmp-1"
+    folder.mkdir(parents=True)
+    copy = shutil.copy(SEAL, folder)
+    env = {**os.environ, "SEAL_ROOT": str(machine)}
+    done = subprocess.run(["sh", copy, "root"], env=env, capture_output=True, text=True, check=False)
+    assert (done.returncode, done.stdout, done.stderr) == (0, "", "")
+    assert not (machine / "root/.ansible").exists()
+
+
 def test_seal_in_check_mode_says_the_same_and_changes_nothing(machine: Path) -> None:
     before = sorted((str(path), path.is_file() and path.read_bytes()) for path in machine.rglob("*"))
     told = seal(machine, "--check", "root").stdout
@@ -341,11 +355,15 @@ def test_seal_in_check_mode_says_the_same_and_changes_nothing(machine: Path) -> 
     assert told == seal(machine, "root").stdout
 
 
-def test_seal_keeps_host_keys_where_nothing_would_make_new_ones(machine: Path) -> None:
-    shutil.rmtree(machine / "etc/systemd/system/ssh.service.wants")
+@pytest.mark.parametrize(
+    "missing",
+    ["etc/systemd/system/multi-user.target.wants/goldsmith-first-boot.service", "usr/local/sbin/goldsmith-first-boot"],
+)
+def test_seal_keeps_host_keys_where_nothing_would_make_new_ones(machine: Path, missing: str) -> None:
+    (machine / missing).unlink()
     done = seal(machine, "root")
     assert done.returncode == 1
-    assert "goldsmith-host-keys.service" in done.stderr
+    assert "apply the role first_boot before seal" in done.stderr
     assert (machine / "etc/ssh/ssh_host_ed25519_key").exists()
     assert (machine / "etc/machine-id").read_text(encoding="utf-8") == "something\n"
 

@@ -45,9 +45,11 @@ set_keys() {
   return 1
 }
 if set_keys; then
-  if [ ! -e "$root/etc/systemd/system/ssh.service.wants/goldsmith-host-keys.service" ] &&
-     [ ! -L "$root/etc/systemd/system/ssh.service.wants/goldsmith-host-keys.service" ]; then
-    echo "seal.sh: host keys are here, but no enabled unit goldsmith-host-keys.service to make new ones: apply the role ssh first" >&2
+  wants=$root/etc/systemd/system/multi-user.target.wants/goldsmith-first-boot.service
+  # A link to a path of the machine, which need not be there when it is looked at from outside.
+  if { [ ! -e "$wants" ] && [ ! -L "$wants" ]; } || [ ! -x "$root/usr/local/sbin/goldsmith-first-boot" ]; then
+    echo "seal.sh: host keys are here, but goldsmith-first-boot.service is not enabled, and nothing else would make" \
+      "new ones: apply the role first_boot before seal" >&2
     exit 1
   fi
   remove "$root"/etc/ssh/ssh_host_*_key "$root"/etc/ssh/ssh_host_*_key.pub
@@ -75,8 +77,17 @@ remove "$root"/var/lib/dhcp/*.leases "$root"/var/lib/dhcpcd/*.lease "$root"/var/
 # A service's private folder is found there under the name of this boot; no later boot uses it.
 remove "$root"/var/tmp/systemd-private-*
 remove "$root"/var/lib/systemd/random-seed "$root"/var/lib/systemd/credential.secret
+# While Ansible runs this script, it lies in a folder that Ansible made for it: that alone is not worth a word.
+here=$(dirname "$0")
 for home in "$root/root" "$root"/home/*; do
-  remove "$home"/.*_history "$home/.lesshst" "$home/.viminfo" "$home/.wget-hsts" "$home/.ansible" "$home/.cache/pip"
+  remove "$home"/.*_history "$home/.lesshst" "$home/.viminfo" "$home/.wget-hsts" "$home/.cache/pip"
+  [ -d "$home/.ansible" ] || continue
+  others=$(find "$home/.ansible" -mindepth 1 ! -path "$home/.ansible/tmp" ! -path "$here" ! -path "$here/*" | head -n 1)
+  if [ -n "$others" ]; then
+    remove "$home/.ansible"
+  elif [ -z "$check" ]; then
+    rm -rf "$home/.ansible"
+  fi
 done
 
 # The journal lets go of its files before they are removed.
@@ -91,6 +102,11 @@ find "$root/var/log" -type f \( $old \) | sort | while read -r path; do remove "
 # shellcheck disable=SC2086
 find "$root/var/log" -type f -size +0 ! \( $old -o -path '*/journal/*' \) | sort | while read -r path; do empty "$path"; done
 set +f
+
+# A name that the machine made for itself would be every machine's.
+if [ -z "$root" ] && [ -x /usr/local/sbin/goldsmith-first-boot ] && /usr/local/sbin/goldsmith-first-boot named; then
+  empty /etc/hostname
+fi
 
 # The identity. The file stays, empty: with none at all systemd would take the image for one that was never set up.
 empty "$root/etc/machine-id"

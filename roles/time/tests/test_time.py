@@ -1,17 +1,99 @@
-"""The role time. That the clock is kept is not provable in a container, which may not set it."""
+"""The role time. Where the clock may be set the daemon runs; elsewhere it says that it may not."""
 
 from __future__ import annotations
 
+import re
+import shlex
 from typing import Any
 
+import pytest
 
-def test_configuration_names_the_servers(host: Any, variables: dict[str, Any]) -> None:
-    read = host.run("/usr/sbin/chronyd -p -f /etc/chrony/chrony.conf")
+CONFIGURATION = "/etc/chrony/chrony.conf"
+
+# A second daemon with the same configuration that leaves the clock alone (-x), and what it says of its sources.
+# $1 is its command socket, $2 what it is asked.
+SECOND = f"""
+set -e
+folder=$(mktemp -d /run/goldsmith-test-time.XXXXXX)
+grep -vE '^(driftfile|ntsdumpdir|logdir|dumpdir|port|bindcmdaddress|cmdport|pidfile)' {CONFIGURATION} >$folder/conf
+printf '%s\\n' "pidfile $folder/pid" "bindcmdaddress $folder/socket" 'cmdport 0' 'port 0' >>$folder/conf
+chronyd -x -U -u root -d -f $folder/conf >$folder/said 2>&1 &
+trap 'kill $!; wait $! || :; rm -rf $folder' EXIT
+for try in $(seq 100); do chronyc -h $folder/socket -n tracking >/dev/null 2>&1 && break; sleep 0.1; done
+for try in $(seq 100); do
+  chronyc -h $folder/socket -N sources >$folder/sources || {{ cat $folder/said >&2; exit 1; }}
+  [ "$(grep -c '^[\\^#]' $folder/sources)" -lt "$1" ] || break
+  sleep 0.1
+done
+cat $folder/sources
+"""
+
+
+@pytest.fixture(scope="module")
+def state(host: Any) -> dict[str, str]:
+    names = ("ActiveState", "UnitFileState", "ConditionResult", "NeedDaemonReload")
+    shown = host.check_output("systemctl show chrony.service " + " ".join(f"-p {name}" for name in names))
+    return dict(line.split("=", 1) for line in shown.splitlines())
+
+
+@pytest.fixture(scope="module")
+def may_set_the_clock(host: Any) -> bool:
+    """Has the machine's first process the right to set it (bit 25)?"""
+    found = re.search(r"^CapBnd:\s+(\w+)$", host.check_output("cat /proc/1/status"), re.MULTILINE)
+    assert found
+    return bool(int(found.group(1), 16) >> 25 & 1)
+
+
+def named(variables: dict[str, Any]) -> list[str]:
+    return [*variables["time_pools"], *variables["time_servers"]]
+
+
+def test_configuration_says_what_was_asked(host: Any, variables: dict[str, Any]) -> None:
+    read = host.run(f"/usr/sbin/chronyd -p -f {CONFIGURATION}")
     assert read.rc == 0, read.stderr
-    pools = [line.split()[1] for line in read.stdout.splitlines() if line.startswith("pool ")]
-    assert pools == variables["time_pools"]
+    lines = [line.split() for line in read.stdout.splitlines()]
+    assert [line[1] for line in lines if line and line[0] == "pool"] == variables["time_pools"]
+    assert [line[1] for line in lines if line and line[0] == "server"] == variables["time_servers"]
+    for line in variables["time_settings"]:
+        assert shlex.split(line) in lines
+    assert host.check_output(f"stat -c '%U %G %a' {CONFIGURATION}") == "root root 644"
 
 
-def test_service_is_enabled_and_has_not_failed(host: Any) -> None:
-    assert host.service("chrony").is_enabled
-    assert host.run("systemctl is-failed chrony.service").stdout.strip() in {"active", "inactive"}
+def test_service_is_enabled(state: dict[str, str]) -> None:
+    assert (state["UnitFileState"], state["NeedDaemonReload"]) == ("enabled", "no")
+
+
+def test_daemon_runs_or_says_that_it_may_not_set_the_clock(
+    host: Any, state: dict[str, str], may_set_the_clock: bool
+) -> None:
+    if may_set_the_clock:
+        assert state["ActiveState"] == "active"
+        return
+    assert (state["ActiveState"], state["ConditionResult"]) == ("inactive", "no")
+    assert "CAP_SYS_TIME" in host.check_output("systemctl cat chrony.service")
+    said = host.run(f"timeout 10 chronyd -d -U -u root -f {CONFIGURATION} 'pidfile /run/goldsmith-test-time.pid'")
+    assert "Operation not permitted" in said.stdout + said.stderr
+
+
+def test_no_other_daemon_sets_the_clock(host: Any) -> None:
+    others = "systemd-timesyncd.service ntp.service ntpsec.service openntpd.service"
+    assert "active" not in host.run(f"systemctl is-active {others}").stdout.split()
+
+
+def test_daemon_asks_the_sources_that_are_named(host: Any, variables: dict[str, Any], may_set_the_clock: bool) -> None:
+    if may_set_the_clock:
+        shown = host.check_output("chronyc -N sources")
+    else:
+        shown = host.check_output("sh -c %s sh %s", SECOND, str(len(variables["time_servers"])))
+    asked = {line.split()[1] for line in shown.splitlines() if line.startswith(("^", "#"))}
+    # A pool's name may have no address where the machine has no network; its members bear the name.
+    assert set(variables["time_servers"]) <= asked <= set(named(variables))
+
+
+@pytest.mark.not_in_container("only a machine of its own may set its clock")
+def test_clock_is_kept_or_no_source_answers(host: Any) -> None:
+    if "Leap status     : Normal" in host.check_output("chronyc tracking"):
+        return
+    lines = host.check_output("chronyc -n sources").splitlines()
+    reach = [line.split()[4] for line in lines if line.startswith("^")]
+    assert set(reach) <= {"0"}, "sources answer, but the clock does not follow"
