@@ -13,6 +13,7 @@ import pytest
 
 SCENARIO = Path(__file__).parents[1]
 CONFIG = "/etc/example/greeting.conf"
+KEPT = "/var/cache/puppet /var/lib/puppet /var/log/puppet /etc/puppet/ssl /root/.puppet /root/.puppetlabs"
 
 
 @pytest.fixture(scope="module")
@@ -41,6 +42,10 @@ def test_user_file_and_service_are_there(host: Any) -> None:
     assert (host.file(CONFIG).group, host.file(CONFIG).mode) == ("example", 0o640)
     assert host.check_output("systemctl is-active example.service") == "active"
     assert host.check_output("systemctl is-enabled example.service") == "enabled"
+
+
+def test_puppet_keeps_no_keys_states_or_reports(host: Any) -> None:
+    assert host.check_output(f"find {KEPT} -type f 2>/dev/null || :") == ""
 
 
 @pytest.fixture
