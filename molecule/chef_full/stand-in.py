@@ -1,5 +1,5 @@
 #!/usr/bin/python3
-"""A STAND-IN for Chef, which cannot be had here. It is no Chef: it runs no recipe, and proves nothing but command lines.
+"""A STAND-IN for Chef, of which there is no package. It runs no recipe, and proves nothing but command lines.
 
 It records its arguments, its environment and the files that it was given in /run/stand-in.json (for --why-run,
 /run/stand-in-why.json). It "updates" one resource of two, by making a file. It ends as Chef 17 and 18 do: with the line

@@ -2,6 +2,8 @@
 # GNU General Public License v3.0+ (see LICENSE or https://www.gnu.org/licenses/gpl-3.0.txt)
 """Run a command with what was carried to the host, and leave none of it behind."""
 
+# ruff: noqa: E402 - Ansible wants the documentation before everything else
+
 from __future__ import annotations
 
 DOCUMENTATION = r"""
@@ -11,15 +13,16 @@ description:
   - Packs files and folders of the controller, carries them to the host in one piece, unpacks them in a folder that only
     the user who runs the command can enter, runs the command, and removes the folder, however the command ended.
   - The command runs if its guards say so. Where it has guards and they still say so after it ran, it has failed.
-  - It gets the same small environment on every machine, and those variables of proxies that are set. What I(environment)
-    and I(contents) hold is never on a command line, in a log, or in Ansible's results.
+  - It gets the same small environment on every machine, and those variables of proxies that are set. What
+    I(environment) and I(contents) hold is never on a command line, in a log, or in Ansible's results.
 version_added: 0.1.0
 author: The Goldsmith authors (!UNKNOWN)
 options:
   argv:
     description:
-      - The command, word by word. C({folder}) stands for the folder on the host. A command that lies in it is run by the
-        interpreter that its first line names, and otherwise by C(/bin/sh), so that it needs no right to be executed.
+      - The command, word by word. C({folder}) stands for the folder on the host. A command that lies in it is run by
+        the interpreter that its first line names, and otherwise by C(/bin/sh), so that it needs no right to be
+        executed.
     type: list
     elements: str
     required: true
@@ -89,8 +92,8 @@ options:
     default: true
   hint:
     description:
-      - What to tell where the host has no such program. In check mode that is a warning, since something may be about to
-        install it.
+      - What to tell where the host has no such program. In check mode that is a warning, since something may be about
+        to install it.
     type: str
     default: ""
   bundle:
@@ -241,9 +244,8 @@ def has_to_run(module, environment):
 def unpack(bundle, folder, account):
     """Lay down what was carried; the variables that came with it."""
     with tarfile.open(bundle) as tar:
-        # It was packed by our own action plugin.
         tar.extraction_filter = getattr(tarfile, "fully_trusted_filter", None)
-        tar.extractall(folder)
+        tar.extractall(folder)  # noqa: S202 - our own action plugin packed it
     variables = os.path.join(folder, ENVIRONMENT)
     with open(variables, encoding="utf-8") as file:
         environment = json.load(file)

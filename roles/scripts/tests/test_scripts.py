@@ -9,8 +9,9 @@ from typing import Any
 def test_guards_hold(host: Any, variables: dict[str, Any]) -> None:
     for script in variables["scripts_run"]:
         if script.get("creates"):
-            found = host.check_output("/usr/bin/python3 -c %s %s", "import glob,sys;print(glob.glob(sys.argv[1]))",
-                                      script["creates"])
+            found = host.check_output(
+                "/usr/bin/python3 -c %s %s", "import glob,sys;print(glob.glob(sys.argv[1]))", script["creates"]
+            )
             assert found != "[]", script["name"]
         if script.get("unless"):
             shell = f"cd {shlex.quote(script.get('chdir') or '/')} && {script['unless']}"
