@@ -118,10 +118,13 @@ class ActionModule(ActionBase):
             result["changed"] = not arguments["always"]
             return {**result, "diff": {"prepared": f"would run {label}\n"}} if result["changed"] else result
 
+        variables: dict[str, Any] = {}
+        self._compute_environment_string(variables)
+        variables.update(arguments["environment"])
         self._make_tmp_path()
         remote = self._connection._shell.join_path(self._connection._shell.tmpdir, "bundle.tar")
         with tempfile.NamedTemporaryFile() as local:
-            local.write(bundle(files, arguments["contents"], arguments["environment"]))
+            local.write(bundle(files, arguments["contents"], variables))
             local.flush()
             self._transfer_file(local.name, remote)
         self._fixup_perms2((self._connection._shell.tmpdir, remote), execute=False)

@@ -13,8 +13,9 @@ description:
   - Packs files and folders of the controller, carries them to the host in one piece, unpacks them in a folder that only
     the user who runs the command can enter, runs the command, and removes the folder, however the command ended.
   - The command runs if its guards say so. Where it has guards and they still say so after it ran, it has failed.
-  - It gets the same small environment on every machine, and those variables of proxies that are set. What
-    I(environment) and I(contents) hold is never on a command line, in a log, or in Ansible's results.
+  - It gets the same small environment on every machine, those variables of proxies that are set, and what Ansible's
+    keyword C(environment) says. What I(environment) and I(contents) hold is never on a command line, in a log, or in
+    Ansible's results.
 version_added: 0.1.0
 author: The Goldsmith authors (!UNKNOWN)
 options:

@@ -174,6 +174,25 @@ def test_script_runs_once_and_leaves_nothing_but_its_work(tmp_path: Path) -> Non
     assert (code, "changed=0" in said) == (0, True), said
 
 
+def test_environment_of_the_play_and_of_the_task_is_all_that_comes_from_outside(tmp_path: Path) -> None:
+    made, book = tmp_path / "made", tmp_path / "play.yml"
+    task = {"argv": ["sh", "-c", f"env >{made}"], "environment": {"A": "task", "B": True}, "creates": str(made)}
+    plays = {"hosts": "localhost", "connection": "local", "gather_facts": False}
+    plays |= {
+        "environment": {"SOURCE_DATE_EPOCH": "0", "A": "play"},
+        "tasks": [{"goldsmith.core.carried_command": task}],
+    }
+    book.write_text(yaml.safe_dump([plays]), encoding="utf-8")
+    env = {**os.environ, "ANSIBLE_CONFIG": str(ROOT / "ansible.cfg"), "STRAY": "x"}
+    subprocess.run(["ansible-playbook", str(book)], cwd=ROOT, env=env, capture_output=True, check=True)
+    got = dict(line.split("=", 1) for line in made.read_text(encoding="utf-8").splitlines())
+    assert (got["A"], got["B"], got["SOURCE_DATE_EPOCH"]) == ("task", "true", "0")
+    outside = set(got) - {"A", "B", "SOURCE_DATE_EPOCH", "_", "PWD", "SHLVL", "OLDPWD"}
+    assert {name for name in outside if not name.lower().endswith("_proxy")} == {
+        *("HOME", "LANG", "LOGNAME", "PATH", "SHELL", "USER"),
+    }
+
+
 def test_failing_script_is_named_and_heard(tmp_path: Path) -> None:
     (tmp_path / "setup.sh").write_text('echo "it is broken $TOKEN" >&2; exit 4\n', encoding="utf-8")
     task = {
