@@ -162,7 +162,6 @@ import os
 import pwd
 import shutil
 import signal
-import sys
 import tarfile
 import tempfile
 
@@ -189,7 +188,8 @@ ARGUMENTS = {
     "hint": {"type": "str", "default": ""},
     "bundle": {"type": "path"},
 }
-FILES, ENVIRONMENT = "files", "environment.json"
+FILES = "files"
+ENVIRONMENT = "environment.json"
 PLACEHOLDER = "{folder}"
 # dpkg runs the scripts of packages from below it, so programs can be executed there. Users cannot list it.
 PARENT = "/var/lib"
@@ -290,6 +290,11 @@ def run(module, base, account, environment):
     return {"rc": code, "stdout": out, "stderr": err, "read": texts(folder, module.params["read"])}
 
 
+def stop(_number, _frame):
+    """The way out by which the folder goes."""
+    raise SystemExit(1)
+
+
 def main():
     """Without a bundle: only what the guards say."""
     module = AnsibleModule(argument_spec=ARGUMENTS, supports_check_mode=True)
@@ -308,7 +313,7 @@ def main():
         module.exit_json(changed=False, needed=bool(has_to_run(module, environment)))
     # Whoever stops this stops it in order, so that the folder goes.
     for number in (signal.SIGTERM, signal.SIGHUP):
-        signal.signal(number, lambda *_: sys.exit(1))
+        signal.signal(number, stop)
     base = tempfile.mkdtemp(prefix=PREFIX, dir=PARENT if os.access(PARENT, os.W_OK) else None)
     try:
         result = run(module, base, account, environment)
