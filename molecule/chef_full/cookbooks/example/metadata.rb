@@ -1,0 +1,2 @@
+name 'example'
+version '1.0.0'

@@ -1,0 +1,3 @@
+file '/etc/example' do
+  content "an example\n"
+end

@@ -1,0 +1,7 @@
+node 'web' {
+  include example
+}
+
+node default {
+  fail('puppet_node did not arrive')
+}

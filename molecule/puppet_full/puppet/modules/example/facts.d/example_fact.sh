@@ -1,0 +1,2 @@
+#!/bin/sh
+echo example_fact=of-the-module
