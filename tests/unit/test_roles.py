@@ -288,9 +288,19 @@ BELONGS_TO_ONE_MACHINE = [
     "var/log/dpkg.log.1",
     "var/log/old.log.gz",
     "var/tmp/systemd-private-1-hello/x",
+    "etc/docker/key.json",
+    "var/lib/docker/engine-id",
+    "var/lib/docker/overlay2/abc/diff/etc/passwd",
+    "var/lib/containerd/io.containerd.metadata.v1.bolt/meta.db",
 ]
 IS_EMPTIED = ["etc/machine-id", "var/log/dpkg.log", "var/log/nginx/access.log", "var/log/wtmp"]
-STAYS = ["etc/ssh/sshd_config", "home/ops/.ssh/authorized_keys", "tmp/ansible-x/module", "var/lib/apt/extended_states"]
+STAYS = [
+    "etc/ssh/sshd_config",
+    "etc/docker/daemon.json",
+    "home/ops/.ssh/authorized_keys",
+    "tmp/ansible-x/module",
+    "var/lib/apt/extended_states",
+]
 
 
 @pytest.fixture
@@ -328,6 +338,10 @@ def test_seal_names_each_thing(machine: Path, name: str) -> None:
     named = seal(machine, "root").stdout
     top = {"root/.ansible/tmp/x": "root/.ansible", "var/log/journal/abc/system.journal": "var/log/journal/abc"}
     top["var/lib/cloud/instances/i-1/user-data.txt"] = "cloud-init"
+    top["var/lib/docker/overlay2/abc/diff/etc/passwd"] = "var/lib/docker/overlay2"
+    top["var/lib/containerd/io.containerd.metadata.v1.bolt/meta.db"] = (
+        "var/lib/containerd/io.containerd.metadata.v1.bolt"
+    )
     top["var/tmp/systemd-private-1-hello/x"] = "var/tmp/systemd-private-1-hello"
     assert re.search(rf"{re.escape(top.get(name, name))}$", named, re.MULTILINE)
 
