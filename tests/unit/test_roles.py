@@ -407,3 +407,15 @@ def test_seal_refuses_a_live_host(tmp_path: Path, arguments: tuple[str, ...]) ->
     done = play(tmp_path, "seal", "--check", *arguments)
     assert done.returncode == 2
     assert "It runs only where goldsmith_delivery is 'image'" in done.stdout
+
+
+# The group docker
+
+
+def test_docker_engine_refuses_members_whom_the_role_users_would_take_out(tmp_path: Path) -> None:
+    # In check mode, so that this machine gets no engine should the role ever forget to refuse.
+    accounts = '[{"name": "ops"}, {"name": "ci", "groups": ["docker"]}, {"name": "other"}]'
+    given = f'{{"docker_engine_users": ["ops", "ci"], "users_accounts": {accounts}}}'
+    done = play(tmp_path, "docker_engine", "--check", "--extra-vars", given)
+    assert done.returncode == 2
+    assert "the role users sets the groups of ops exactly" in " ".join((done.stdout + done.stderr).split())
