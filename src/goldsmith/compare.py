@@ -25,7 +25,7 @@ SECTIONS = (
 )
 """The order in which sections are reported; one that is not listed comes after them."""
 
-_CLONES = ("machine_id", "dbus_machine_id", "ssh_host_key ")
+_CLONES = ("machine_id", "dbus_machine_id", "ssh_host_key ", "docker_key", "docker_engine_id")
 _IDENTITY_ATTRIBUTES = ("mode", "owner", "group", "target")
 
 

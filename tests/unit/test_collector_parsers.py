@@ -161,6 +161,9 @@ def test_identity_paths() -> None:
     assert paths.identity_name("/etc/ssh/ssh_config") is None
     assert paths.identity_name("/etc/ssh/x/ssh_host_rsa_key") is None
     assert paths.identity_name("/etc/machine-id") == "machine_id"
+    assert paths.identity_name("/etc/docker/key.json") == "docker_key"
+    assert paths.identity_name("/var/lib/docker/engine-id") == "docker_engine_id"
+    assert paths.identity_name("/etc/docker/daemon.json") is None
 
 
 def test_mounts_below_a_root() -> None:

@@ -196,6 +196,10 @@ def machine(tmp_path: Path) -> Path:
         "var/log/nginx/access.log": "line\n",
         "var/cache/apt/pkgcache.bin": "x",
         "var/lib/apt/lists/deb": "x",
+        "var/lib/docker/engine-id": "0b4c",
+        "var/lib/docker/overlay2/abc/diff/etc/passwd": "x",
+        "var/lib/containerd/io.containerd.metadata.v1.bolt/meta.db": "x",
+        "var/lib/docker-other/x": "x",
         "tmp/x": "x",
         "var/tmp/x": "x",
         "run/x": "x",
@@ -249,6 +253,14 @@ def test_what_changes_by_itself_is_left_out(machine: Path) -> None:
     assert not any(path.endswith((".log", "syslog", ".bin", "lists/deb")) for path in found)
 
 
+def test_what_an_engine_works_with_is_no_part_of_the_machine(machine: Path) -> None:
+    found = files.collect(tree.DirectoryTree(machine))
+    engines = {path for path in found if path.startswith(("/var/lib/docker", "/var/lib/containerd"))}
+    assert engines == {"/var/lib/docker", "/var/lib/containerd", "/var/lib/docker-other", "/var/lib/docker-other/x"}
+    (machine / "var/lib/docker").chmod(0o711)
+    assert files.collect(tree.DirectoryTree(machine))["/var/lib/docker"]["mode"] == "0711"
+
+
 def test_secrets_are_not_read_into_it(machine: Path) -> None:
     whole = document.canonical(document.collect(tree.DirectoryTree(machine), document.REST))
     assert "secret" not in whole
@@ -260,7 +272,10 @@ def test_secrets_are_not_read_into_it(machine: Path) -> None:
 
 def test_identity_is_apart(machine: Path) -> None:
     whole = document.collect(tree.DirectoryTree(machine), document.REST)
-    assert set(whole["identity"]) == {"machine_id", "hostname", "ssh_host_key /etc/ssh/ssh_host_ed25519_key"}
+    assert set(whole["identity"]) == {
+        *("machine_id", "hostname", "docker_engine_id"),
+        "ssh_host_key /etc/ssh/ssh_host_ed25519_key",
+    }
     assert whole["identity"]["hostname"]["sha256"] == sha(b"web1")
     assert "/etc/machine-id" not in whole["sections"]["files"]
     assert "/etc/ssh/sshd_config" in whole["sections"]["files"]

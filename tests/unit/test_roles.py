@@ -288,9 +288,19 @@ BELONGS_TO_ONE_MACHINE = [
     "var/log/dpkg.log.1",
     "var/log/old.log.gz",
     "var/tmp/systemd-private-1-hello/x",
+    "etc/docker/key.json",
+    "var/lib/docker/engine-id",
+    "var/lib/docker/overlay2/abc/diff/etc/passwd",
+    "var/lib/containerd/io.containerd.metadata.v1.bolt/meta.db",
 ]
 IS_EMPTIED = ["etc/machine-id", "var/log/dpkg.log", "var/log/nginx/access.log", "var/log/wtmp"]
-STAYS = ["etc/ssh/sshd_config", "home/ops/.ssh/authorized_keys", "tmp/ansible-x/module", "var/lib/apt/extended_states"]
+STAYS = [
+    "etc/ssh/sshd_config",
+    "etc/docker/daemon.json",
+    "home/ops/.ssh/authorized_keys",
+    "tmp/ansible-x/module",
+    "var/lib/apt/extended_states",
+]
 
 
 @pytest.fixture
@@ -328,6 +338,10 @@ def test_seal_names_each_thing(machine: Path, name: str) -> None:
     named = seal(machine, "root").stdout
     top = {"root/.ansible/tmp/x": "root/.ansible", "var/log/journal/abc/system.journal": "var/log/journal/abc"}
     top["var/lib/cloud/instances/i-1/user-data.txt"] = "cloud-init"
+    top["var/lib/docker/overlay2/abc/diff/etc/passwd"] = "var/lib/docker/overlay2"
+    top["var/lib/containerd/io.containerd.metadata.v1.bolt/meta.db"] = (
+        "var/lib/containerd/io.containerd.metadata.v1.bolt"
+    )
     top["var/tmp/systemd-private-1-hello/x"] = "var/tmp/systemd-private-1-hello"
     assert re.search(rf"{re.escape(top.get(name, name))}$", named, re.MULTILINE)
 
@@ -393,3 +407,15 @@ def test_seal_refuses_a_live_host(tmp_path: Path, arguments: tuple[str, ...]) ->
     done = play(tmp_path, "seal", "--check", *arguments)
     assert done.returncode == 2
     assert "It runs only where goldsmith_delivery is 'image'" in done.stdout
+
+
+# The group docker
+
+
+def test_docker_engine_refuses_members_whom_the_role_users_would_take_out(tmp_path: Path) -> None:
+    # In check mode, so that this machine gets no engine should the role ever forget to refuse.
+    accounts = '[{"name": "ops"}, {"name": "ci", "groups": ["docker"]}, {"name": "other"}]'
+    given = f'{{"docker_engine_users": ["ops", "ci"], "users_accounts": {accounts}}}'
+    done = play(tmp_path, "docker_engine", "--check", "--extra-vars", given)
+    assert done.returncode == 2
+    assert "the role users sets the groups of ops exactly" in " ".join((done.stdout + done.stderr).split())

@@ -190,8 +190,14 @@ class DockerArchive(Tree):
         for path, entry in self.entries.items():
             folder = path.rpartition("/")[0]
             if folder not in folders:
-                folders[folder] = (_below_volatile(folder), paths.directories_only(folder))
-            gone, only_directories = folders[folder]
+                folders[folder] = (
+                    _below(folder, paths.volatile),
+                    _below(folder, paths.state),
+                    paths.directories_only(folder),
+                )
+            gone, only_identity, only_directories = folders[folder]
+            if only_identity and paths.identity_name(path) is None:
+                continue
             if gone or paths.volatile(path) or (only_directories and entry.type != DIRECTORY):
                 continue
             kept[path] = entry
@@ -222,9 +228,9 @@ class DockerArchive(Tree):
         return b"".join(_pieces(entry.where))
 
 
-def _below_volatile(folder):
+def _below(folder, kind):
     while folder:
-        if paths.volatile(folder):
+        if kind(folder):
             return True
         folder = folder.rpartition("/")[0]
     return False

@@ -21,6 +21,10 @@ _VOLATILE_ANYWHERE = "/.ansible/tmp"
 # logs, caches that programs fill as they run, and package lists that each `apt update` fetches anew.
 DIRECTORIES_ONLY = frozenset(["/var/log", "/var/cache", "/var/lib/apt/lists"])
 
+# Of these only the directory itself is recorded, and what is identity right below it: a container engine's images,
+# containers and records of them, which are what the machine works with and not what it is made of.
+_STATE = frozenset(["/var/lib/containerd", "/var/lib/docker"])
+
 # Recorded without size and digest: they hold password hashes and the dates of their changes.
 # What they say about passwords is in the section users.
 SECRET = frozenset(
@@ -39,6 +43,8 @@ IDENTITY = {
     "/etc/machine-id": "machine_id",
     "/var/lib/dbus/machine-id": "dbus_machine_id",
     "/etc/hostname": "hostname",
+    "/etc/docker/key.json": "docker_key",
+    "/var/lib/docker/engine-id": "docker_engine_id",
 }
 _HOST_KEY = re.compile(r"/etc/ssh/ssh_host_[^/]+_key(\.pub)?")
 
@@ -54,6 +60,11 @@ def identity_name(path):
 def volatile(path):
     """Is nothing recorded of this path, or below it?"""
     return path in _VOLATILE or path.endswith(_VOLATILE_ANYWHERE)
+
+
+def state(folder):
+    """Is a folder one of those of which only identity is recorded? Below it no directory is."""
+    return folder in _STATE
 
 
 def directories_only(folder):

@@ -203,10 +203,11 @@ class DirectoryTree(Tree):
         decode = self._decode
         volatile = paths.volatile
         only_directories = paths.directories_only(prefix)
+        only_identity = paths.state(prefix)
         with os.scandir(folder) as scan:
             for found in scan:
                 path = prefix + "/" + (found.name if decode is None else decode(found.name))
-                if volatile(path):
+                if volatile(path) or (only_identity and paths.identity_name(path) is None):
                     continue
                 if path in mounts:
                     entries[path] = Entry(MOUNT)

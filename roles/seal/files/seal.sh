@@ -70,6 +70,13 @@ if [ -d "$root/var/lib/cloud/instances" ] && [ -n "$(ls -A "$root/var/lib/cloud/
   fi
 fi
 
+# What Docker works with, its engine's key and id among it. It must have stopped, or it would write some of it again.
+if [ -z "$root$check" ] && [ -d /var/lib/docker ] && [ -d /run/systemd/system ]; then
+  docker ps --all --quiet 2>/dev/null | xargs --no-run-if-empty docker rm --force >/dev/null
+  for unit in docker.socket docker.service containerd.service; do systemctl stop "$unit" 2>/dev/null || :; done
+fi
+remove "$root"/etc/docker/key.json "$root"/var/lib/docker/* "$root"/var/lib/containerd/*
+
 # What programs wrote while the machine was made.
 remove "$root"/var/cache/apt/archives/*.deb "$root"/var/cache/apt/archives/partial/* "$root"/var/cache/apt/*.bin
 [ -n "$keep_lists" ] || remove "$root"/var/lib/apt/lists/*
