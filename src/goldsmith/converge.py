@@ -96,11 +96,23 @@ class Events:
                 self._progress.say(f"{data.get('host')}:\n{text}")
         elif kind.startswith("runner_on_"):
             self._host(event, kind.removeprefix("runner_on_"), data)
+        elif kind == "playbook_on_stats":
+            self._rescued(data.get("rescued") or {})
         elif kind == "verbose" and not self.result.hosts:
             for line in text.splitlines():
                 self._reader.feed(line)
             self.result.error = self._reader.failure
         return False
+
+    def _rescued(self, counts: dict[str, int]) -> None:
+        """A task that failed in a block with a rescue is no failure: only the end tells which were."""
+        for name, count in counts.items():
+            host = self.result.hosts[name]
+            host.failed -= count
+            self._progress.row(name).failed = host.failed
+            if not host.failed:
+                host.task = host.message = ""
+                self._progress.row(name).state = "running"
 
     def _host(self, event: dict[str, Any], what: str, data: dict[str, Any]) -> None:
         name, task = data.get("host", "?"), data.get("task", "")

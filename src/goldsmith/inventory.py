@@ -154,7 +154,7 @@ class Inventory:
         found = {}
         for key in filter(wanted, variables):
             try:
-                found[key] = _plain(templar.template(variables[key]))
+                found[str(key)] = _plain(templar.template(variables[key]))
             except AnsibleError:
                 if not undefined:
                     raise
@@ -167,7 +167,10 @@ def _plain(value: Any) -> Any:
         return {str(key): _plain(each) for key, each in value.items()}
     if isinstance(value, Sequence) and not isinstance(value, str | bytes):
         return [_plain(each) for each in value]
-    return str(value) if isinstance(value, str) else value
+    for kind in (bool, int, float, str):
+        if isinstance(value, kind):
+            return kind(value)
+    return value
 
 
 SSH_OPTIONS = (

@@ -62,6 +62,18 @@ def test_an_ignored_failure_is_no_failure() -> None:
     assert result.exit_code == 0
 
 
+def test_a_rescued_failure_is_no_failure() -> None:
+    stats = {"event": "playbook_on_stats", "event_data": {"rescued": {"web1": 1}, "failures": {"web2": 1}}}
+    result, _ = run(
+        event("failed", task="a", res={"msg": "x"}),
+        event("failed", host="web2", task="a", res={"msg": "y"}),
+        event("ok", task="b", res={"changed": True}),
+        stats,
+    )
+    assert {name: host.verdict for name, host in result.hosts.items()} == {"web1": "changed", "web2": "failed"}
+    assert (result.hosts["web1"].message, result.hosts["web2"].message) == ("", "y")
+
+
 @pytest.mark.parametrize("asked", [True, False])
 def test_diffs_are_shown_if_asked_for_and_count_for_nothing(asked: bool) -> None:
     diff = event("file_diff", task="a") | {
