@@ -122,9 +122,13 @@ class Cluster:
         with scratch(candidate) as folder:
             data = f"{folder}/data"
             run(*AS_POSTGRES, str(self.programs / "initdb"), "--no-sync", "--no-instructions", "-A", "peer", "-D", data)
-            ask = "select 'wrong: line ' || line_number || ': ' || error from pg_hba_file_rules where error is not null\n"
+            ask = (
+                "select 'wrong: line ' || line_number || ': ' || error from pg_hba_file_rules where error is not null\n"
+            )
             argv = [str(self.programs / "postgres"), "--single", "-D", data, "-c", f"hba_file={folder}/candidate"]
-            said = run(*AS_POSTGRES, *argv, "-c", "ssl=on", "-c", "shared_buffers=1MB", "postgres", stdin=ask, quiet=True)
+            said = run(
+                *AS_POSTGRES, *argv, "-c", "ssl=on", "-c", "shared_buffers=1MB", "postgres", stdin=ask, quiet=True
+            )
             wrong = [line.partition('"')[2].rpartition('"')[0] for line in said.splitlines() if "wrong: " in line]
             if wrong or "typeid" not in said:
                 raise SystemExit("\n".join(wrong) or said)
@@ -230,7 +234,7 @@ def make_certificate() -> list[str]:
         run("make-ssl-cert", "generate-default-snakeoil", "--force-overwrite")
         made.append("certificate /etc/ssl/certs/ssl-cert-snakeoil.pem")
     for link in Path("/etc/ssl/certs").glob("????????.?"):
-        if link.is_symlink() and os.readlink(link) == "ssl-cert-snakeoil.pem":
+        if link.is_symlink() and str(link.readlink()) == "ssl-cert-snakeoil.pem":
             link.unlink()
             made.append(f"no link {link}")
     return made
