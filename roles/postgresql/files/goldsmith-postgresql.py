@@ -24,7 +24,7 @@ import time
 from pathlib import Path
 
 DECLARED = Path("/etc/goldsmith/postgresql.json")
-AS_POSTGRES = ["runuser", "-u", "postgres", "--"]
+AS_POSTGRES = ["setpriv", "--reuid=postgres", "--regid=postgres", "--init-groups", "--"]
 NEW, SET_UP = "new\n", "set up\n"
 
 
@@ -118,7 +118,7 @@ class Cluster:
             run(*AS_POSTGRES, str(self.programs / "postgres"), *ask, quiet=True)
 
     def test_hba(self, candidate: str) -> None:
-        """PostgreSQL judges such a file only from within a server, so there is one for a moment, that nobody reaches."""
+        """PostgreSQL judges such a file only from within a server: there is one for a moment, that nobody reaches."""
         with scratch(candidate) as folder:
             data = f"{folder}/data"
             run(*AS_POSTGRES, str(self.programs / "initdb"), "--no-sync", "--no-instructions", "-A", "peer", "-D", data)
@@ -151,48 +151,56 @@ class Cluster:
     def ask(self, sql: str, database: str = "postgres") -> str:
         # What is said to the server may be secret, and is not for its log.
         quiet = "set log_statement = none; set log_min_duration_statement = -1; set log_min_error_statement = panic;\n"
+        quiet += "set client_min_messages = warning;\n"
         argv = [*AS_POSTGRES, "psql", "-X", "-q", "-A", "-t", "-v", "ON_ERROR_STOP=1", "-v", "VERBOSITY=terse"]
         # The port that is in use may not be the one that is configured, until the server is restarted.
-        port = (self.data / "postmaster.pid").read_text(encoding="utf-8").splitlines()[3]
-        host = (self.data / "postmaster.pid").read_text(encoding="utf-8").splitlines()[4]
+        port, host = (self.data / "postmaster.pid").read_text(encoding="utf-8").splitlines()[3:5]
         return run(*argv, "-h", host, "-p", port, "-d", database, stdin=quiet + sql + "\n").strip()
 
     def apply(self, *, check: bool) -> None:
-        if self.ask("select pg_is_in_recovery()") == "t":
+        """In as few sessions as can be: a first boot waits for it."""
+        state = json.loads(self.ask(STATE))
+        if state["follows"]:
             return
-        wanted = declared()
-        for say, sql in users(wanted["users"], json.loads(self.ask(USERS))):
-            self._do(say, sql, check=check)
-        there = dict(json.loads(self.ask(DATABASES)))
+        wanted, there = declared(), state["databases"]
+        steps = users(wanted["users"], state["users"])
         for database in wanted["databases"]:
             name, owner = database["name"], database["owner"]
             if name not in there:
-                self._do(f"create database {name}", f"create database {ident(name)} owner {ident(owner)}", check=check)
+                steps.append((f"create database {name}", f"create database {ident(name)} owner {ident(owner)}"))
             elif there[name] != owner:
                 sql = f"alter database {ident(name)} owner to {ident(owner)}"
-                self._do(f"give database {name} to {owner}", sql, check=check)
-            has = json.loads(self.ask(EXTENSIONS, name)) if name in there or not check else []
-            for extension in database["extensions"]:
-                if extension not in has:
-                    sql = f"create extension {ident(extension)} cascade"
-                    self._do(f"create extension {extension} in {name}", sql, check=check, database=name)
+                steps.append((f"give database {name} to {owner}", sql))
+        self._do(steps, check=check)
+        for database in wanted["databases"]:
+            name, extensions = database["name"], database["extensions"]
+            if extensions and (name in there or not check):
+                has = json.loads(self.ask(EXTENSIONS, name))
+                extensions = [extension for extension in extensions if extension not in has]
+            sqls = (
+                (f"create extension {one} in {name}", f"create extension {ident(one)} cascade") for one in extensions
+            )
+            self._do(list(sqls), check=check, database=name)
         if not check:
             self.note(SET_UP)
 
-    def _do(self, say: str, sql: str, *, check: bool, database: str = "postgres") -> None:
-        print(say, flush=True)
-        if not check:
-            self.ask(sql, database)
+    def _do(self, steps: list[tuple[str, str]], *, check: bool, database: str = "postgres") -> None:
+        for say, _ in steps:
+            print(say, flush=True)
+        if steps and not check:
+            self.ask(";\n".join(sql for _, sql in steps), database)
 
 
-USERS = """
-select coalesce(json_object_agg(rolname, json_build_object(
-  'login', rolcanlogin, 'superuser', rolsuper, 'createdb', rolcreatedb, 'createrole', rolcreaterole,
-  'replication', rolreplication, 'password', rolpassword,
-  'member_of', (select coalesce(json_agg(g.rolname), '[]') from pg_auth_members m join pg_roles g on g.oid = m.roleid
-                where m.member = a.oid))), '{}') from pg_authid a
+STATE = """
+select json_build_object(
+  'follows', pg_is_in_recovery(),
+  'databases', (select json_object_agg(datname, pg_get_userbyid(datdba)) from pg_database),
+  'users', (select json_object_agg(rolname, json_build_object(
+    'login', rolcanlogin, 'superuser', rolsuper, 'createdb', rolcreatedb, 'createrole', rolcreaterole,
+    'replication', rolreplication, 'password', rolpassword,
+    'member_of', (select coalesce(json_agg(g.rolname), '[]') from pg_auth_members m join pg_roles g on g.oid = m.roleid
+                  where m.member = a.oid))) from pg_authid a))
 """
-DATABASES = "select coalesce(json_object_agg(datname, pg_get_userbyid(datdba)), '{}') from pg_database"
 EXTENSIONS = "select coalesce(json_agg(extname), '[]') from pg_extension"
 POWERS = ("login", "superuser", "createdb", "createrole", "replication")
 
@@ -228,7 +236,7 @@ def literal(text: str) -> str:
 
 
 def make_certificate() -> list[str]:
-    """Debian's self-signed one, if there is none. Its link would have this machine trust it, and bears the host's name."""
+    """Debian's self-signed one, if there is none. By its link, named after the host, this machine would trust it."""
     made = []
     if not Path("/etc/ssl/private/ssl-cert-snakeoil.key").exists():
         run("make-ssl-cert", "generate-default-snakeoil", "--force-overwrite")
@@ -280,5 +288,7 @@ def main(arguments: list[str]) -> None:
 
 if __name__ == "__main__":
     os.umask(0o022)
-    os.environ.update(PATH="/usr/sbin:/usr/bin:/sbin:/bin", LC_ALL="C.UTF-8", PGCONNECT_TIMEOUT="30")
+    os.environ.update(
+        PATH="/usr/sbin:/usr/bin:/sbin:/bin", LC_ALL="C.UTF-8", PGCONNECT_TIMEOUT="30", DEBIAN_FRONTEND="noninteractive"
+    )
     main(sys.argv[1:])
