@@ -16,7 +16,9 @@ from typing import Any
 
 import pytest
 import yaml
+from ansible.errors import AnsibleFilterError
 from ansible_collections.goldsmith.core.plugins.action import packages, python_bundle, role_variables
+from ansible_collections.goldsmith.core.plugins.filter import scram_sha_256
 
 ROOT = Path(__file__).parents[2]
 ROLES = sorted(path for path in (ROOT / "roles").iterdir() if path.is_dir())
@@ -144,6 +146,23 @@ def test_old_variable_is_refused_with_what_took_its_place(tmp_path: Path) -> Non
 def test_ignored_variable_passes(tmp_path: Path) -> None:
     done = play(tmp_path, "nginx", "--extra-vars", '{"nginx_other": 1, "goldsmith_ignored_variables": ["nginx_other"]}')
     assert done.returncode == 0, done.stdout
+
+
+# Passwords of databases
+
+
+def test_verifier_is_the_same_in_every_run_and_another_for_each_name() -> None:
+    made = scram_sha_256.scram_sha_256("it's a secret", "shop")
+    assert made == scram_sha_256.scram_sha_256("it's a secret", "shop")
+    assert made != scram_sha_256.scram_sha_256("it's a secret", "other")
+    assert made.startswith("SCRAM-SHA-256$4096:")
+    assert scram_sha_256.scram_sha_256(made, "other") == made
+
+
+@pytest.mark.parametrize("password", ["", "pässword", "line\n"])
+def test_password_that_postgresql_would_read_otherwise_is_refused(password: str) -> None:
+    with pytest.raises(AnsibleFilterError, match="the password of shop"):
+        scram_sha_256.scram_sha_256(password, "shop")
 
 
 # Packages
@@ -319,6 +338,28 @@ def machine(tmp_path: Path) -> Path:
     return tmp_path
 
 
+DATA = [
+    "var/lib/postgresql/15/main/PG_VERSION",
+    "var/lib/goldsmith/postgresql-15-main",
+    "var/lib/redis/dump.rdb",
+    "var/lib/redis/appendonlydir/appendonly.aof.manifest",
+    "etc/ssl/private/ssl-cert-snakeoil.key",
+    "etc/ssl/certs/ssl-cert-snakeoil.pem",
+]
+
+
+@pytest.fixture
+def databases(machine: Path) -> Path:
+    """A machine with the units by which it would make its data anew."""
+    for name in [*DATA, "etc/systemd/system/redis-server.service.d/goldsmith.conf", "var/lib/postgresql/14/main/x"]:
+        (machine / name).parent.mkdir(parents=True, exist_ok=True)
+        (machine / name).write_text("something\n", encoding="utf-8")
+    wants = machine / "etc/systemd/system/postgresql.service.wants"
+    wants.mkdir()
+    (wants / "goldsmith-postgresql.service").symlink_to("/etc/systemd/system/goldsmith-postgresql.service")
+    return machine
+
+
 def seal(machine: Path, *arguments: str) -> subprocess.CompletedProcess[str]:
     env = {**os.environ, "SEAL_ROOT": str(machine)}
     return subprocess.run(["sh", str(SEAL), *arguments], env=env, capture_output=True, text=True, check=False)
@@ -385,6 +426,26 @@ def test_seal_keeps_host_keys_where_nothing_would_make_new_ones(machine: Path, m
 def test_seal_keeps_package_lists_if_asked(machine: Path) -> None:
     seal(machine, "--keep-package-lists", "root")
     assert (machine / "var/lib/apt/lists/mirror.example_Packages").exists()
+
+
+def test_seal_takes_data_that_the_machine_makes_anew_and_no_other(databases: Path) -> None:
+    named = seal(databases, "root").stdout
+    assert [name for name in DATA if (databases / name).exists()] == []
+    assert "removed /var/lib/postgresql/15/main\n" in named
+    # Nobody noted that this one was made here.
+    assert (databases / "var/lib/postgresql/14/main/x").exists()
+
+
+def test_seal_keeps_data_if_asked(databases: Path) -> None:
+    seal(databases, "--keep-data", "root")
+    assert [name for name in DATA if not (databases / name).exists()] == []
+
+
+def test_seal_keeps_data_that_nothing_would_make_anew(databases: Path) -> None:
+    shutil.rmtree(databases / "etc/systemd/system/postgresql.service.wants")
+    shutil.rmtree(databases / "etc/systemd/system/redis-server.service.d")
+    seal(databases, "root")
+    assert [name for name in DATA if not (databases / name).exists()] == []
 
 
 def test_seal_leaves_a_linked_machine_id_alone(machine: Path) -> None:

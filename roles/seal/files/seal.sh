@@ -2,7 +2,7 @@
 # Takes out of a machine what must not be in an image of it. Names each path that it empties or removes, and nothing
 # if there is nothing to do.
 #
-#   seal.sh [--check] [--keep-package-lists] [ACCOUNT...]
+#   seal.sh [--check] [--keep-package-lists] [--keep-data] [ACCOUNT...]
 #
 # --check    change nothing, only name
 # ACCOUNT    whose authorized keys go
@@ -10,11 +10,12 @@
 set -eu
 
 root=${SEAL_ROOT:-}
-check= keep_lists=
+check= keep_lists= keep_data=
 while [ $# -gt 0 ]; do
   case $1 in
     --check) check=1 ;;
     --keep-package-lists) keep_lists=1 ;;
+    --keep-data) keep_data=1 ;;
     -*) echo "seal.sh: unknown option $1" >&2; exit 2 ;;
     *) break ;;
   esac
@@ -70,12 +71,33 @@ if [ -d "$root/var/lib/cloud/instances" ] && [ -n "$(ls -A "$root/var/lib/cloud/
   fi
 fi
 
-# What Docker works with, its engine's key and id among it. It must have stopped, or it would write some of it again.
+# A running server would write again what is taken from under it.
+stop() {
+  if [ -z "$root$check" ] && [ -d /run/systemd/system ]; then systemctl stop "$@" 2>/dev/null || :; fi
+}
+
+# What Docker works with, its engine's key and id among it.
 if [ -z "$root$check" ] && [ -d /var/lib/docker ] && [ -d /run/systemd/system ]; then
   docker ps --all --quiet 2>/dev/null | xargs --no-run-if-empty docker rm --force >/dev/null
-  for unit in docker.socket docker.service containerd.service; do systemctl stop "$unit" 2>/dev/null || :; done
+  for unit in docker.socket docker.service containerd.service; do stop "$unit"; done
 fi
 remove "$root"/etc/docker/key.json "$root"/var/lib/docker/* "$root"/var/lib/containerd/*
+
+# Data of databases, and Debian's self-signed certificate, where a unit makes them anew.
+enabled() { [ -e "$root/etc/systemd/system/$1" ] || [ -L "$root/etc/systemd/system/$1" ]; }
+if [ -z "$keep_data" ] && enabled postgresql.service.wants/goldsmith-postgresql.service; then
+  stop 'postgresql@*.service' postgresql.service
+  for mark in "$root"/var/lib/goldsmith/postgresql-*-main; do
+    [ -e "$mark" ] || continue
+    version=${mark##*/postgresql-} version=${version%-main}
+    remove "$root/var/lib/postgresql/$version/main" "$mark"
+  done
+  remove "$root/etc/ssl/private/ssl-cert-snakeoil.key" "$root/etc/ssl/certs/ssl-cert-snakeoil.pem"
+fi
+if [ -z "$keep_data" ] && enabled redis-server.service.d/goldsmith.conf; then
+  stop redis-server.service
+  remove "$root/var/lib/redis/dump.rdb" "$root"/var/lib/redis/appendonlydir*
+fi
 
 # What programs wrote while the machine was made.
 remove "$root"/var/cache/apt/archives/*.deb "$root"/var/cache/apt/archives/partial/* "$root"/var/cache/apt/*.bin
