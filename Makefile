@@ -16,16 +16,16 @@ demo: setup ## the main job: one definition, an image and two live hosts, and th
 	@scripts/with-docker.sh python examples/demo.py
 
 test: setup ## everything that CI runs: lint, unit, then real Docker, Packer, sshd, Molecule
-	@scripts/with-docker.sh scripts/test.sh lint sanity unit integration molecule leftovers
+	@scripts/with-docker.sh scripts/test.sh lint galaxy sanity unit integration molecule leftovers
 
 test-all: test ## test, and what takes longer: roles outside the reference definition
 	@scripts/with-docker.sh scripts/test.sh slow molecule_roles leftovers
 
-lint: setup ## ruff, mypy, yamllint, ansible-lint, packer fmt and validate, shell
+lint: setup ## ruff, mypy, yamllint, ansible-lint, shellcheck, packer fmt and validate
 	@scripts/with-docker.sh scripts/test.sh lint
 
-sanity: setup ## ansible-test sanity on the collection
-	@scripts/with-docker.sh scripts/test.sh sanity
+sanity: setup ## ansible-test sanity on the collection's tarball, and Galaxy's importer
+	@scripts/with-docker.sh scripts/test.sh galaxy sanity
 
 unit: setup ## unit tests
 	@scripts/with-docker.sh scripts/test.sh unit

@@ -342,7 +342,7 @@ def test_an_archive_of_a_directory_is_equal_to_it(machine: Path, tmp_path: Path)
 def test_mounts_are_named_and_not_entered(machine: Path) -> None:
     (machine / "data").mkdir()
     code = "mount -t tmpfs none $0/data && echo x >$0/data/x && mount --bind $0/usr/big $0/etc/hostname"
-    code += " && exec $1 -m collector --root $0"
+    code += " && exec $1 -m collector.command --root $0"
     done = subprocess.run(
         ["unshare", "--mount", "sh", "-c", code, machine, sys.executable],
         cwd=ROOT / "plugins/module_utils",
