@@ -1,6 +1,6 @@
 # Goldsmith. `make` alone lists what there is. Everything installs what it needs; all of it can be run again.
 .DEFAULT_GOAL := help
-.PHONY: help setup demo test test-all lint sanity unit integration molecule lock docs clean
+.PHONY: help setup demo test test-all lint sanity unit integration molecule lock docs reference clean
 
 SHELL := /bin/bash
 export PATH := $(CURDIR)/.venv/bin:$(PATH)
@@ -16,7 +16,7 @@ demo: setup ## the main job: one definition, an image and two live hosts, and th
 	@scripts/with-docker.sh python examples/demo.py
 
 test: setup ## everything that CI runs: lint, unit, then real Docker, Packer, sshd, Molecule
-	@scripts/with-docker.sh scripts/test.sh lint galaxy sanity unit integration molecule leftovers
+	@scripts/with-docker.sh scripts/test.sh lint reference galaxy sanity unit integration molecule leftovers
 
 test-all: test ## test, and what takes longer: roles outside the reference definition
 	@scripts/with-docker.sh scripts/test.sh slow molecule_roles leftovers
@@ -36,8 +36,12 @@ integration: setup ## tests on real Docker, Packer and sshd
 molecule: setup ## the scenario `default`
 	@scripts/with-docker.sh scripts/test.sh molecule leftovers
 
-docs: setup ## write again what is generated: schemas, roles' tables
+docs: setup ## write again what is generated: schemas, roles' tables and index; then the reference
 	@scripts/docs.sh
+	@scripts/with-docker.sh scripts/test.sh reference
+
+reference: setup ## pages for a browser of every role, module and playbook, from what the sources say: .cache/docs/html
+	@scripts/with-docker.sh scripts/test.sh reference
 
 lock: setup ## resolve requirements.lock anew from pyproject.toml
 	@uv pip compile --quiet --generate-hashes --no-emit-index-url --no-emit-find-links --python-version 3.11 \

@@ -42,6 +42,12 @@ galaxy() {
   rm -rf .cache/tarball
 }
 
+# Whether every role, module and option is described, every reference leads somewhere, and pages can be made of it all.
+reference() {
+  antsibull-docs lint-collection-docs --plugin-docs --validate-collection-refs all --disallow-unknown-collection-refs .
+  python scripts/reference.py
+}
+
 # What the collection ships, by ansible-test. It wants a path that ends in ansible_collections/goldsmith/core, in git.
 sanity() {
   local tree=.cache/sanity/ansible_collections/goldsmith/core
