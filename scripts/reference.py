@@ -1,6 +1,6 @@
 """Make a browsable reference of every role, module and playbook from what their sources say: .cache/docs/html.
 
-Roles and modules are antsibull-docs' work. A playbook's page is the comment at its head.
+Roles and modules are antsibull-docs' work. A playbook's page is the playbook itself.
 """
 
 from __future__ import annotations
@@ -14,27 +14,12 @@ ROOT = Path(__file__).resolve().parents[1]
 WORK = ROOT / ".cache" / "docs"
 
 
-def head(playbook: Path) -> str:
-    """The comment at a playbook's head."""
-    lines = playbook.read_text(encoding="utf-8").splitlines()
-    found = []
-    for line in lines[lines.index("---") + 1 :]:
-        if not line.startswith("#"):
-            break
-        found.append(line.removeprefix("#").removeprefix(" "))
-    if not found:
-        raise SystemExit(f"playbooks/{playbook.name} does not begin with a comment that says what it does")
-    return "\n".join(found)
-
-
 def playbook_page(playbook: Path) -> str:
-    """What the playbook says of itself, then the playbook."""
+    """How to run the playbook, and the playbook, which begins with what it does."""
     name = f"goldsmith.core.{playbook.stem} playbook"
-    text = "\n".join(f"| {line}" for line in head(playbook).splitlines())
     source = "\n".join(f"  {line}".rstrip() for line in playbook.read_text(encoding="utf-8").splitlines())
     call = f".. code-block:: shell\n\n  ansible-playbook goldsmith.core.{playbook.stem} --inventory INVENTORY"
-    rule = "=" * len(name)
-    return f"{name}\n{rule}\n\n{text}\n\n{call}\n\n.. code-block:: yaml+jinja\n\n{source}\n"
+    return f"{name}\n{'=' * len(name)}\n\n{call}\n\n.. code-block:: yaml+jinja\n\n{source}\n"
 
 
 def main() -> int:

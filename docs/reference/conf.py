@@ -6,7 +6,7 @@ title = html_title = html_short_title = "goldsmith.core"
 extensions = ["sphinx_antsibull_ext"]
 pygments_style = "ansible"
 highlight_language = "YAML+Jinja"
-html_theme = "sphinx_ansible_theme"
+html_theme = "sphinx_rtd_theme"
 html_show_sphinx = False
 html_use_index = False
 html_copy_source = False
