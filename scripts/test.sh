@@ -75,7 +75,10 @@ slow() { pytest tests/slow; }
 
 molecule() { command molecule test; }
 
-# Each role that has a scenario of its own, alone on a machine of its own.
+# Unit tests and the scenario `default` with each release of ansible-core that we support.
+matrix() { scripts/matrix.sh; }
+
+# Each role that has a scenario of its own, alone on a machine of its own; and the upgrade from the release before.
 molecule_roles() {
   local scenario
   for scenario in molecule/*/molecule.yml; do
