@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import importlib.resources
+import json
 import re
 import tomllib
 from pathlib import Path
@@ -19,6 +21,11 @@ def release(lock: Path) -> str:
     found = re.search(r"^ansible-core==(\d+\.\d+)\.", lock.read_text(encoding="utf-8"), re.MULTILINE)
     assert found
     return found.group(1)
+
+
+def numbers(version: str) -> list[int]:
+    """A version in the form that compares."""
+    return [int(number) for number in version.split(".")]
 
 
 RELEASES = [release(lock) for lock in LOCKS]
@@ -43,6 +50,17 @@ def test_the_package_asks_for_the_lowest_to_the_highest() -> None:
     asked = next(line for line in project["dependencies"] if line.startswith("ansible-core"))
     major, minor = RELEASES[-1].split(".")
     assert asked == f"ansible-core>={RELEASES[0]},<{major}.{int(minor) + 1}"
+
+
+def test_collections_that_we_need_come_with_each_release() -> None:
+    # These tests run with every release: what is installed beside this one must be enough.
+    asked = yaml.safe_load((ROOT / "galaxy.yml").read_text(encoding="utf-8"))["dependencies"]
+    listed = yaml.safe_load((ROOT / "requirements.yml").read_text(encoding="utf-8"))["collections"]
+    assert {entry["name"]: entry["version"] for entry in listed} == asked
+    for name, bound in asked.items():
+        manifest = importlib.resources.files(f"ansible_collections.{name}") / "MANIFEST.json"
+        version = json.loads(manifest.read_text(encoding="utf-8"))["collection_info"]["version"]
+        assert numbers(version) >= numbers(bound.removeprefix(">=")), name
 
 
 @pytest.mark.parametrize("about", sorted(ROOT.glob("roles/*/meta/main.yml")), ids=lambda path: path.parents[1].name)
