@@ -42,7 +42,7 @@ galaxy() {
   rm -rf .cache/tarball
 }
 
-# Whether every role, module and option is described, every reference among them leads somewhere, and pages can be made of it all.
+# Whether every role, module and option is described, references among them lead somewhere, and pages can be made of it.
 reference() {
   antsibull-docs lint-collection-docs --plugin-docs --validate-collection-refs self .
   python scripts/reference.py
