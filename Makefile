@@ -1,6 +1,6 @@
 # Goldsmith. `make` alone lists what there is. Everything installs what it needs; all of it can be run again.
 .DEFAULT_GOAL := help
-.PHONY: help setup demo test test-all lint sanity unit integration molecule lock docs clean
+.PHONY: help setup demo test test-all lint sanity unit integration molecule matrix lock docs reference clean
 
 SHELL := /bin/bash
 export PATH := $(CURDIR)/.venv/bin:$(PATH)
@@ -16,16 +16,19 @@ demo: setup ## the main job: one definition, an image and two live hosts, and th
 	@scripts/with-docker.sh python examples/demo.py
 
 test: setup ## everything that CI runs: lint, unit, then real Docker, Packer, sshd, Molecule
-	@scripts/with-docker.sh scripts/test.sh lint sanity unit integration molecule leftovers
+	@scripts/with-docker.sh scripts/test.sh lint reference galaxy sanity unit integration molecule leftovers
 
 test-all: test ## test, and what takes longer: roles outside the reference definition
-	@scripts/with-docker.sh scripts/test.sh slow molecule_roles leftovers
+	@scripts/with-docker.sh scripts/test.sh slow molecule_roles matrix leftovers
 
-lint: setup ## ruff, mypy, yamllint, ansible-lint, packer fmt and validate, shell
+matrix: setup ## unit tests and the scenario `default` with each ansible-core that we support
+	@scripts/with-docker.sh scripts/test.sh matrix leftovers
+
+lint: setup ## ruff, mypy, yamllint, ansible-lint, shellcheck, packer fmt and validate
 	@scripts/with-docker.sh scripts/test.sh lint
 
-sanity: setup ## ansible-test sanity on the collection
-	@scripts/with-docker.sh scripts/test.sh sanity
+sanity: setup ## ansible-test sanity on the collection's tarball, and Galaxy's importer
+	@scripts/with-docker.sh scripts/test.sh galaxy sanity
 
 unit: setup ## unit tests
 	@scripts/with-docker.sh scripts/test.sh unit
@@ -36,12 +39,21 @@ integration: setup ## tests on real Docker, Packer and sshd
 molecule: setup ## the scenario `default`
 	@scripts/with-docker.sh scripts/test.sh molecule leftovers
 
-docs: setup ## write again what is generated: schemas, roles' tables
+docs: setup ## write again what is generated: schemas, roles' tables and index; then the reference
 	@scripts/docs.sh
+	@scripts/with-docker.sh scripts/test.sh reference
 
-lock: setup ## resolve requirements.lock anew from pyproject.toml
+reference: setup ## pages for a browser of every role, module and playbook, from what the sources say: .cache/docs/html
+	@scripts/with-docker.sh scripts/test.sh reference
+
+lock: setup ## resolve requirements.lock and the matrix's anew from pyproject.toml
 	@uv pip compile --quiet --generate-hashes --no-emit-index-url --no-emit-find-links --python-version 3.11 \
 	  --extra test --custom-compile-command "make lock" --upgrade pyproject.toml -o requirements.lock
+	@for version in 2.17 2.18; do \
+	  echo "ansible-core==$$version.*" | uv pip compile --quiet --generate-hashes --no-emit-index-url --no-emit-find-links \
+	    --python-version 3.11 --extra test --constraint - --custom-compile-command "make lock" --upgrade \
+	    pyproject.toml -o tests/matrix/$$version.lock || exit; \
+	done
 
 clean: ## remove all that we created here and in Docker, and nothing else
 	@scripts/clean.sh

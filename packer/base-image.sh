@@ -81,6 +81,7 @@ else
   # A user with sudo needs no more; without it mmdebstrap makes do with what the package uidmap allows.
   sudo=
   if [ "$(id -u)" != 0 ] && sudo -n true 2>/dev/null; then sudo=sudo; fi
+  # shellcheck disable=SC2016 # it is the hook's own shell that knows $1, the new tree
   $sudo mmdebstrap --quiet --variant=minbase --include="$(echo "$packages" | tr ' ' ,)" \
     --customize-hook="chroot \"\$1\" sh -c '$unmake'" \
     --customize-hook='rm -f "$1/etc/hostname" "$1/etc/resolv.conf"' \

@@ -1,7 +1,7 @@
-"""Write the table of variables in each role's README from its argument specification.
+"""Write what follows from the roles' argument specifications: the table of variables in each README, and docs/roles.md.
 
 scripts/role_readme.py            write
-scripts/role_readme.py --check    change nothing; exit 1 and show the difference if a README is not current
+scripts/role_readme.py --check    change nothing; exit 1 and show the difference if a file is not current
 """
 
 from __future__ import annotations
@@ -15,7 +15,9 @@ from typing import Any
 
 import yaml
 
-ROLES = Path(__file__).resolve().parents[1] / "roles"
+ROOT = Path(__file__).resolve().parents[1]
+ROLES = ROOT / "roles"
+INDEX = ROOT / "docs" / "roles.md"
 START, END = "<!-- variables: written by scripts/role_readme.py -->", "<!-- end of variables -->"
 
 
@@ -78,24 +80,63 @@ def current(role: Path) -> str:
     return before + table(spec["argument_specs"]["main"]) + after
 
 
+def scenarios(role: str, reference: set[str]) -> str:
+    """The Molecule scenarios that are about a role."""
+    names = ["default"] if role in reference else []
+    names += [name for name in (role, f"{role}_full") if (ROOT / "molecule" / name / "molecule.yml").exists()]
+    return ", ".join(f"[{name}](../molecule/{name})" for name in names)
+
+
+def index(roles: list[Path]) -> str:
+    """All roles; first those of the reference definition, in its order."""
+    site = yaml.safe_load((ROOT / "playbooks" / "site.yml").read_text(encoding="utf-8"))
+    reference = [entry["role"].removeprefix("goldsmith.core.") for entry in site[0]["roles"]]
+    known = {role.name: role for role in roles}
+    lines = [
+        "# Roles",
+        "",
+        "<!-- written by scripts/role_readme.py -->",
+        "",
+        "Each role's README has its variables, two examples, and what it will not do. A scenario is run by",
+        "`molecule test --scenario-name NAME`. `make reference` makes pages of the same roles for a browser.",
+    ]
+    parts = {
+        "Applied by the playbook `goldsmith.core.site`, in this order": reference,
+        "Others": [name for name in known if name not in reference],
+    }
+    for title, members in parts.items():
+        lines += ["", f"## {title}", "", "| role | what it does | Molecule scenarios |", "|---|---|---|"]
+        for name in members:
+            spec = yaml.safe_load((known[name] / "meta" / "argument_specs.yml").read_text(encoding="utf-8"))
+            cells = (
+                f"[{name}](../roles/{name}/README.md)",
+                marked_up(spec["argument_specs"]["main"]["short_description"]),
+                scenarios(name, set(reference)),
+            )
+            lines.append(f"| {' | '.join(cells)} |")
+    return "\n".join([*lines, ""])
+
+
 def main(arguments: list[str]) -> int:
     """Write, or with --check compare."""
     if arguments not in ([], ["--check"]):
         print(__doc__, file=sys.stderr)
         return 2
     stale = 0
-    for role in sorted(path for path in ROLES.iterdir() if (path / "meta").is_dir()):
-        readme = role / "README.md"
-        old, new = readme.read_text(encoding="utf-8"), current(role)
+    roles = sorted(path for path in ROLES.iterdir() if (path / "meta").is_dir())
+    wanted = {role / "README.md": current(role) for role in roles}
+    wanted[INDEX] = index(roles)
+    for path, new in wanted.items():
+        old = path.read_text(encoding="utf-8") if path.exists() else ""
         if old == new:
             continue
         stale += 1
         if arguments:
-            name = str(readme.relative_to(ROLES.parent))
+            name = str(path.relative_to(ROOT))
             lines = difflib.unified_diff(old.splitlines(True), new.splitlines(True), name, "as it should be")
             sys.stdout.writelines(lines)
         else:
-            readme.write_text(new, encoding="utf-8")
+            path.write_text(new, encoding="utf-8")
     if stale and arguments:
         print("run scripts/role_readme.py", file=sys.stderr)
     return 1 if stale and arguments else 0

@@ -32,7 +32,7 @@ _BOOT = (
     "os.write(f,sys.stdin.buffer.read());"
     "runpy.run_path('/proc/self/fd/%d'%f,run_name='__main__')"
 )
-_MAIN = "from collector.__main__ import main\nraise SystemExit(main())\n"
+_MAIN = "from collector.command import main\nraise SystemExit(main())\n"
 
 
 @dataclass(frozen=True)

@@ -23,7 +23,7 @@ from tests.paths import ROOT
 ALLOWED = re.compile(
     r"(README\.md|CHANGELOG\.md|LICENSE|LICENSES/[\w.-]+|MANIFEST\.json|FILES\.json|meta/runtime\.yml"
     r"|playbooks/\w+\.yml|plugins/(\w+/)+\w+\.py"
-    r"|roles/\w+/(README\.md|(defaults|handlers|meta|tasks|vars)/\w+\.yml|(files|templates)/[\w.-]+))"
+    r"|roles/\w+/(README\.md|(defaults|handlers|meta|tasks|vars)/\w+\.yml|(files|templates)/[\w.-]+|tests/test_\w+\.py))"
 )
 """What may be in the collection's tarball."""
 

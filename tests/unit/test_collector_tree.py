@@ -20,12 +20,12 @@ import pytest
 from ansible_collections.goldsmith.core.plugins.module_utils.collector import (
     SCHEMA,
     archive,
+    command,
     document,
     files,
     tree,
     units,
 )
-from ansible_collections.goldsmith.core.plugins.module_utils.collector import __main__ as command
 
 from tests.paths import FIXTURES, ROOT
 
@@ -342,7 +342,7 @@ def test_an_archive_of_a_directory_is_equal_to_it(machine: Path, tmp_path: Path)
 def test_mounts_are_named_and_not_entered(machine: Path) -> None:
     (machine / "data").mkdir()
     code = "mount -t tmpfs none $0/data && echo x >$0/data/x && mount --bind $0/usr/big $0/etc/hostname"
-    code += " && exec $1 -m collector --root $0"
+    code += " && exec $1 -m collector.command --root $0"
     done = subprocess.run(
         ["unshare", "--mount", "sh", "-c", code, machine, sys.executable],
         cwd=ROOT / "plugins/module_utils",
@@ -361,7 +361,7 @@ def test_what_cannot_be_read_is_said(machine: Path) -> None:
     (machine / "usr/big").chmod(0)
     (machine / "opt").chmod(0)
     # Imports come first: the interpreter itself may lie where nobody else may read.
-    code = "import os, sys, collector.__main__ as m; os.setuid(65534) if os.geteuid() == 0 else 0; sys.exit(m.main())"
+    code = "import os, sys, collector.command as m; os.setuid(65534) if os.geteuid() == 0 else 0; sys.exit(m.main())"
     for folder in (machine, *list(machine.parents)[:3]):
         folder.chmod(0o755)
     done = subprocess.run(
@@ -402,24 +402,24 @@ def run(*arguments: str, folder: Path = ROOT / "plugins/module_utils") -> subpro
 
 
 def test_command_line(machine: Path, tmp_path: Path) -> None:
-    done = run("-m", "collector", "--root", str(machine))
+    done = run("-m", "collector.command", "--root", str(machine))
     assert (done.returncode, done.stderr) == (0, "")
     assert done.stdout.endswith("}\n")
     assert document.canonical(json.loads(done.stdout)) + "\n" == done.stdout
 
-    absent = run("-m", "collector", "--root", str(tmp_path / "absent"))
+    absent = run("-m", "collector.command", "--root", str(tmp_path / "absent"))
     assert (absent.returncode, absent.stdout, absent.stderr.count("\n")) == (1, "", 1)
     (tmp_path / "text").write_text("x" * 2000)
-    broken = run("-m", "collector", "--docker-archive", str(tmp_path / "text"))
+    broken = run("-m", "collector.command", "--docker-archive", str(tmp_path / "text"))
     assert (broken.returncode, broken.stdout, broken.stderr.count("\n")) == (1, "", 1)
-    assert run("-m", "collector", "--nonsense").returncode == 2
-    assert run("-m", "collector", "--root", str(machine), "--scope", "live").returncode == 2
+    assert run("-m", "collector.command", "--nonsense").returncode == 2
+    assert run("-m", "collector.command", "--root", str(machine), "--scope", "live").returncode == 2
     assert command.main(["--root", str(tmp_path / "absent")]) == 1
 
 
 def test_it_runs_from_a_zip_and_writes_nothing(machine: Path, tmp_path: Path) -> None:
     with zipfile.ZipFile(tmp_path / "c.zip", "w") as target:
-        target.writestr("__main__.py", "from collector.__main__ import main\nraise SystemExit(main())\n")
+        target.writestr("__main__.py", "from collector.command import main\nraise SystemExit(main())\n")
         for each in (ROOT / "plugins/module_utils/collector").glob("*.py"):
             target.write(each, f"collector/{each.name}")
     before = {path: path.lstat() for path in sorted(machine.rglob("*"))}

@@ -98,7 +98,7 @@ def test_container_serves_through_a_published_port(host: Any, fetch: Any, contai
     port = host.check_output(f"docker port {container} 80/tcp").split()[0].rpartition(":")[2]
     own = host.check_output("hostname -I").split()[0]
     for address in ("127.0.0.1", own):
-        status, _, text = fetch(f"http://{address}:{port}/")
+        status, _headers, text = fetch(f"http://{address}:{port}/")
         assert (status, text) == (200, "from inside")
 
 

@@ -25,7 +25,7 @@ in_force() { [ -e "$rules" ] && cmp -s "$rules" "$at_boot" && loaded "$rules"; }
 try() {
   seconds=$1 file=${2:-$rules}
   [ ! -e "$state/file" ] || die "a trial is going on; keep it, or take it back"
-  mkdir -p -m 0700 "$state"
+  install -d -m 0700 "$state"
   {
     printf 'table inet goldsmith\ndelete table inet goldsmith\n'
     nft list table inet goldsmith 2>/dev/null || :

@@ -8,7 +8,8 @@
 set -eu
 
 PATH=/usr/sbin:/usr/bin:/sbin:/bin
-host_key_types= hostname= hostname_instead_of=
+host_key_types='' hostname='' hostname_instead_of=''
+# shellcheck source=/dev/null # the role writes it
 . /etc/goldsmith/first-boot.conf
 check=
 

@@ -123,7 +123,7 @@ def test_missing_and_broken_host_keys_are_made_anew(host: Any, variables: dict[s
 def test_host_keys_that_are_there_stay(host: Any, variables: dict[str, Any]) -> None:
     kinds = variables["first_boot_host_key_types"]
     sums = "cat /etc/ssh/ssh_host_*_key | sha256sum"
-    before, *_, after = on_copy(
+    before, *_between, after = on_copy(
         host, f"{PROGRAM} >/dev/null; {sums}; rm {key(kinds[-1])}.pub; {PROGRAM}; {sums}"
     ).splitlines()
     assert before == after

@@ -6,7 +6,7 @@ from typing import Any
 
 
 def test_nginx_answers_without_telling_its_version(fetch: Any) -> None:
-    status, headers, _ = fetch("http://127.0.0.1/")
+    status, headers, _text = fetch("http://127.0.0.1/")
     assert status == 200
     assert headers["Server"] == "nginx"
 

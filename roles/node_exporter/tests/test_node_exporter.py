@@ -54,7 +54,7 @@ def addresses(variables: dict[str, Any]) -> list[str]:
     scheme = "https" if variables["node_exporter_tls_certificate"] else "http"
     found = []
     for listen in variables["node_exporter_listen"]:
-        address, _, port = listen.rpartition(":")
+        address, _colon, port = listen.rpartition(":")
         found.append(f"{scheme}://{address or '127.0.0.1'}:{port}/metrics")
     return found
 

@@ -10,7 +10,7 @@
 set -eu
 
 root=${SEAL_ROOT:-}
-check= keep_lists= keep_data=
+check='' keep_lists='' keep_data=''
 while [ $# -gt 0 ]; do
   case $1 in
     --check) check=1 ;;
@@ -32,7 +32,7 @@ remove() {
 }
 empty() {
   for path; do
-    [ -f "$path" ] && [ ! -L "$path" ] && [ -s "$path" ] || continue
+    if [ ! -f "$path" ] || [ -L "$path" ] || [ ! -s "$path" ]; then continue; fi
     echo "emptied ${path#"$root"}"
     [ -n "$check" ] || : >"$path"
   done

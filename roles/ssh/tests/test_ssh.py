@@ -43,7 +43,7 @@ def given(variables: dict[str, Any]) -> list[tuple[str, str]]:
 def settings(text: str) -> dict[str, list[str]]:
     found: dict[str, list[str]] = {}
     for line in text.splitlines():
-        key, _, value = line.partition(" ")
+        key, _space, value = line.partition(" ")
         found.setdefault(key, []).append(value)
     return found
 
@@ -58,7 +58,7 @@ def test_settings_are_effective(host: Any, variables: dict[str, Any], effective:
     key = host.check_output("ls /etc/ssh/ssh_host_*_key | head -n 1")
     options = " ".join(f"-o '{name}={value}'" for name, value in given(variables))
     wanted = settings(host.check_output(ASKED.format(options=f"-h {key} {options}")))
-    for name in {name.lower() for name, _ in given(variables)}:
+    for name in {name.lower() for name, _value in given(variables)}:
         # Some settings add up with those of Debian's own file.
         assert set(wanted[name]) <= set(effective[name]), name
         if name not in {"acceptenv", "hostkey", "subsystem", "setenv"}:
@@ -86,7 +86,7 @@ def addresses(effective: dict[str, list[str]]) -> list[tuple[str, str]]:
     """Where it is reached from the machine itself."""
     found = [one.rpartition(":") for one in effective["listenaddress"]]
     local = {"0.0.0.0": "127.0.0.1", "[::]": "127.0.0.1"}  # noqa: S104 - this is read, not listened at
-    return sorted({(local.get(address, address.strip("[]")), port) for address, _, port in found})
+    return sorted({(local.get(address, address.strip("[]")), port) for address, _colon, port in found})
 
 
 def test_it_runs_and_comes_back_after_a_boot(host: Any) -> None:

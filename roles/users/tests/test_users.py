@@ -44,7 +44,7 @@ def test_groups_are_there(host: Any, variables: dict[str, Any]) -> None:
 
 def test_accounts_are_as_they_are_listed(host: Any, present: list[dict[str, Any]]) -> None:
     for entry in present:
-        name, _, number, _, comment, folder, shell = account(host, entry["name"])
+        name, _password, number, _group, comment, folder, shell = account(host, entry["name"])
         assert (name, folder, shell) == (entry["name"], home(entry), entry.get("shell", "/bin/bash"))
         if "uid" in entry:
             assert int(number) == entry["uid"]
