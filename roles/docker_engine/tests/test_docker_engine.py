@@ -140,6 +140,13 @@ def test_engine_listens_on_no_port(host: Any) -> None:
     assert "dockerd" not in host.check_output("ss -Hlntup")
 
 
+def test_containerd_offers_nothing_to_kubernetes(host: Any) -> None:
+    with host.sudo():
+        assert "containerd" not in host.check_output("ss --no-header --tcp --listening --processes")
+    file = host.file("/etc/containerd/config.toml")
+    assert (file.user, file.group, file.mode) == ("root", "root", 0o644)
+
+
 def test_what_is_not_in_use_is_removed_in_time(host: Any, variables: dict[str, Any]) -> None:
     timer, service = "goldsmith-docker-prune.timer", "goldsmith-docker-prune.service"
     if variables["docker_engine_prune"]:
