@@ -200,6 +200,8 @@ def machine(tmp_path: Path) -> Path:
         "var/lib/docker/overlay2/abc/diff/etc/passwd": "x",
         "var/lib/containerd/io.containerd.metadata.v1.bolt/meta.db": "x",
         "var/lib/docker-other/x": "x",
+        "var/lib/postgresql/15/main/base/1/2": "x",
+        "var/lib/redis/dump.rdb": "x",
         "tmp/x": "x",
         "var/tmp/x": "x",
         "run/x": "x",
@@ -253,10 +255,12 @@ def test_what_changes_by_itself_is_left_out(machine: Path) -> None:
     assert not any(path.endswith((".log", "syslog", ".bin", "lists/deb")) for path in found)
 
 
-def test_what_an_engine_works_with_is_no_part_of_the_machine(machine: Path) -> None:
+def test_what_engines_and_databases_work_with_is_no_part_of_the_machine(machine: Path) -> None:
     found = files.collect(tree.DirectoryTree(machine))
     engines = {path for path in found if path.startswith(("/var/lib/docker", "/var/lib/containerd"))}
     assert engines == {"/var/lib/docker", "/var/lib/containerd", "/var/lib/docker-other", "/var/lib/docker-other/x"}
+    databases = {path for path in found if path.startswith(("/var/lib/postgresql", "/var/lib/redis"))}
+    assert databases == {"/var/lib/postgresql", "/var/lib/redis"}
     (machine / "var/lib/docker").chmod(0o711)
     assert files.collect(tree.DirectoryTree(machine))["/var/lib/docker"]["mode"] == "0711"
 

@@ -22,8 +22,8 @@ _VOLATILE_ANYWHERE = "/.ansible/tmp"
 DIRECTORIES_ONLY = frozenset(["/var/log", "/var/cache", "/var/lib/apt/lists"])
 
 # Of these only the directory itself is recorded, and what is identity right below it: a container engine's images,
-# containers and records of them, which are what the machine works with and not what it is made of.
-_STATE = frozenset(["/var/lib/containerd", "/var/lib/docker"])
+# containers and records of them, and what databases hold. That is what the machine works with and not what it is made of.
+_STATE = frozenset(["/var/lib/containerd", "/var/lib/docker", "/var/lib/postgresql", "/var/lib/redis"])
 
 # Recorded without size and digest: they hold password hashes and the dates of their changes.
 # What they say about passwords is in the section users.
