@@ -22,7 +22,7 @@ _VOLATILE_ANYWHERE = "/.ansible/tmp"
 DIRECTORIES_ONLY = frozenset(["/var/log", "/var/cache", "/var/lib/apt/lists"])
 
 # Of these only the directory itself is recorded, and what is identity right below it: a container engine's images,
-# containers and records of them, and what databases hold. That is what the machine works with and not what it is made of.
+# containers and records of them, and what databases hold: what the machine works with and not what it is made of.
 _STATE = frozenset(["/var/lib/containerd", "/var/lib/docker", "/var/lib/postgresql", "/var/lib/redis"])
 
 # Recorded without size and digest: they hold password hashes and the dates of their changes.
