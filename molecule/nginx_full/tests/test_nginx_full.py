@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from typing import Any
 
+
 def test_each_site_answers_for_itself(fetch: Any) -> None:
     for name, port, text in [
         ("files.example.org", 80, "files\n"),
@@ -29,8 +30,11 @@ def test_the_application_learns_who_asked_and_how(host: Any) -> None:
     )
     # Without the name in the handshake nginx refuses it.
     assert "unrecognized" in host.run("/usr/bin/python3 -c %s", code).stderr.lower()
-    code = code.replace("print(", "import socket; o = socket.getaddrinfo;"
-                        "socket.getaddrinfo = lambda h, *a, **k: o('127.0.0.1', *a, **k);print(", 1)
+    code = code.replace(
+        "print(",
+        "import socket; o = socket.getaddrinfo;socket.getaddrinfo = lambda h, *a, **k: o('127.0.0.1', *a, **k);print(",
+        1,
+    )
     heads = host.check_output("/usr/bin/python3 -c %s", code.replace("//127.0.0.1:", "//app.example.org:")).splitlines()
     assert {
         "host: app.example.org",

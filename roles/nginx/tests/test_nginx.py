@@ -39,6 +39,7 @@ print(json.dumps(told))
 """
 STRANGER = "nobody-has-this-name.invalid"
 WEAK = ["ECDHE-ECDSA-AES128-SHA", "ECDHE-RSA-AES128-SHA", "ECDHE-ECDSA-AES128-SHA256", "ECDHE-RSA-AES128-SHA256"]
+EVERYWHERE = "0.0.0.0"  # noqa: S104 - nothing is bound here
 UNITS = {"k": 1024, "m": 1024**2, "g": 1024**3}
 
 
@@ -60,9 +61,9 @@ def listens(site: dict[str, Any]) -> list[str]:
 
 def socket_of(listen: str) -> tuple[str, int]:
     """Address and port of nginx's `listen`."""
-    where = listen.split()[0]
+    where = listen.split(maxsplit=1)[0]
     address, _, port = where.rpartition(":") if ":" in where.rpartition("]")[2] or where.isdigit() else (where, "", 80)
-    return address.strip("[]") or "0.0.0.0", int(port)
+    return address.strip("[]") or EVERYWHERE, int(port)
 
 
 def names_of(site: dict[str, Any]) -> list[str]:
@@ -88,7 +89,7 @@ def places(sites: list[dict[str, Any]]) -> list[Place]:
             address, port = socket_of(listen)
             if ":" in address:  # whether it has an address of this family, another test asks
                 continue
-            address = "127.0.0.1" if address in {"0.0.0.0", "*"} else address
+            address = "127.0.0.1" if address in {EVERYWHERE, "*"} else address
             found += [Place(site, host, listen, address, port, "ssl" in listen.split()) for host in names_of(site)]
     return found
 
@@ -139,7 +140,7 @@ def test_it_listens_where_the_sites_say(host: Any, sites: list[dict[str, Any]]) 
         for listen in listens(site):
             if not listen.startswith("unix:"):
                 address, port = socket_of(listen)
-                assert host.socket(f"tcp://{address.replace('*', '0.0.0.0')}:{port}").is_listening, listen
+                assert host.socket(f"tcp://{address.replace('*', EVERYWHERE)}:{port}").is_listening, listen
 
 
 def test_names_that_no_site_has_are_refused(ask: Any, places: list[Place], variables: dict[str, Any]) -> None:

@@ -66,9 +66,7 @@ def test_it_comes_back_after_a_boot(host: Any, name: str) -> None:
     assert host.service(name).is_enabled
 
 
-def test_the_process_is_the_command_that_is_named(
-    host: Any, pid: str, current: str, variables: dict[str, Any]
-) -> None:
+def test_the_process_is_the_command_that_is_named(host: Any, pid: str, current: str, variables: dict[str, Any]) -> None:
     words = host.check_output("tr '\\0' '\\n' </proc/%s/cmdline", pid).splitlines()
     asked = shlex.split(variables["python_app_command"])
     assert words[-len(asked) + 1 :] == asked[1:] or len(asked) == 1
@@ -108,7 +106,9 @@ def test_its_libraries_are_the_pinned_ones(host: Any, current: str, variables: d
     pinned, always = {}, set()
     if variables["python_app_requirements"]:
         text = Path(variables["python_app_source"], variables["python_app_requirements"]).read_text(encoding="utf-8")
-        for library, version, condition in re.findall(r"^([\w.-]+)(?:\[.*?\])?==([^\s;]+)([^\n\\]*)", text, re.MULTILINE):
+        for library, version, condition in re.findall(
+            r"^([\w.-]+)(?:\[.*?\])?==([^\s;]+)([^\n\\]*)", text, re.MULTILINE
+        ):
             pinned[re.sub(r"[-_.]+", "-", library).lower()] = version
             if ";" not in condition:
                 always.add(re.sub(r"[-_.]+", "-", library).lower())
