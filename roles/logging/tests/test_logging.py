@@ -8,7 +8,7 @@ from typing import Any
 
 import pytest
 
-JOURNAL = "/etc/systemd/journald.conf.d/91-goldsmith-logging.conf"
+JOURNAL = "/etc/systemd/journald.conf.d/zz-goldsmith-logging.conf"
 SENT = "/etc/rsyslog.d/99-goldsmith.conf"
 ROTATED = "/etc/logrotate.d/goldsmith"
 UNITS = {"K": 1024, "M": 1024**2, "G": 1024**3, "T": 1024**4}
