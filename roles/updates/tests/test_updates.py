@@ -86,7 +86,7 @@ def test_what_is_listed_is_held(host: Any, variables: dict[str, Any]) -> None:
     for name in sorted(listed):
         tried = host.run("apt-get --simulate --yes remove %s", name)
         assert tried.rc == 100
-        assert "Held packages were changed" in tried.stderr
+        assert "held packages" in tried.stderr.lower()
 
 
 def test_what_the_role_holds_is_recorded(host: Any, variables: dict[str, Any]) -> None:
