@@ -23,6 +23,7 @@ from ansible_collections.goldsmith.core.plugins.filter import scram_sha_256
 ROOT = Path(__file__).parents[2]
 ROLES = sorted(path for path in (ROOT / "roles").iterdir() if path.is_dir())
 SEAL = ROOT / "roles" / "seal" / "files" / "seal.sh"
+SCENARIOS = sorted(path.parent for path in ROOT.glob("molecule/*/molecule.yml"))
 
 
 def load(path: Path) -> Any:
@@ -114,6 +115,74 @@ def test_readmes_are_current(capsys: pytest.CaptureFixture[str]) -> None:
     assert script("role_readme").main(["--check"]) == 0, capsys.readouterr().out
 
 
+# Scenarios
+
+
+def verifier_paths(scenario: Path) -> list[Path]:
+    """Where Molecule looks for tests: the directory, and what is added to it."""
+    base = load(ROOT / ".config" / "molecule" / "config.yml")["verifier"]
+    own = (load(scenario / "molecule.yml") or {}).get("verifier", {})
+    known = {
+        "${MOLECULE_PROJECT_DIRECTORY}": str(ROOT),
+        "${MOLECULE_SCENARIO_DIRECTORY}": str(scenario),
+        "${MOLECULE_SCENARIO_NAME}": scenario.name,
+    }
+    named = [{**base, **own}["directory"], *own.get("additional_files_or_dirs", [])]
+    return [Path(re.sub(r"\$\{\w+\}", lambda match: known[match[0]], path)) for path in named]
+
+
+@pytest.mark.parametrize("scenario", SCENARIOS, ids=lambda path: path.name)
+def test_a_scenario_runs_tests(scenario: Path) -> None:
+    # Molecule itself passes where there are none.
+    for path in verifier_paths(scenario):
+        assert path.is_file() or list(path.rglob("test_*.py")), path
+
+
+@pytest.mark.parametrize("scenario", SCENARIOS, ids=lambda path: path.name)
+def test_a_scenario_runs_all_tests_that_it_has(scenario: Path) -> None:
+    run = [
+        file for path in verifier_paths(scenario) for file in ([path] if path.is_file() else path.rglob("test_*.py"))
+    ]
+    assert [file for file in scenario.glob("tests/**/test_*.py") if file not in run] == []
+
+
+def test_all_roles_together_are_tested_by_the_tests_of_each() -> None:
+    roles = load(ROOT / "playbooks" / "site.yml")[0]["roles"]
+    wanted = {ROOT / "roles" / entry["role"].removeprefix("goldsmith.core.") / "tests" for entry in roles}
+    named = set(verifier_paths(ROOT / "molecule" / "default")) - {ROOT / "molecule" / "default" / "tests"}
+    assert named == {path for path in wanted if path.is_dir()}
+
+
+def test_files_of_tests_have_different_names() -> None:
+    # pytest takes two of one name for the same module.
+    names = [path.name for part in ("roles", "molecule") for path in ROOT.glob(f"{part}/**/tests/**/test_*.py")]
+    assert sorted(names) == sorted(set(names))
+
+
+def test_each_role_has_a_scenario_with_its_defaults_and_one_with_almost_everything_overridden() -> None:
+    names = {path.name for path in SCENARIOS}
+    assert [role.name for role in ROLES if not {role.name, f"{role.name}_full"} <= names] == []
+
+
+@pytest.mark.parametrize(
+    "scenario", [path for path in SCENARIOS if path.name.endswith("_full")], ids=lambda path: path.name
+)
+def test_a_full_scenario_overrides_almost_everything(scenario: Path) -> None:
+    role = ROOT / "roles" / scenario.name.removesuffix("_full")
+    given: dict[str, Any] = {}
+    for path in sorted(scenario.glob("inventory/**/*.yml")):
+        found = load(path)
+        given.update(found["all"].get("vars", {}) if "all" in found else found)
+        for host in (found.get("all", {}).get("hosts") or {}).values():
+            given.update(host or {})
+    kept = [
+        name
+        for name, option in options(role).items()
+        if given.get(name, option.get("default")) == option.get("default")
+    ]
+    assert len(kept) <= max(1, len(options(role)) / 4), kept
+
+
 # Misspelt variables
 
 
@@ -141,6 +210,12 @@ def test_old_variable_is_refused_with_what_took_its_place(tmp_path: Path) -> Non
     done = play(tmp_path, "os", "--extra-vars", '{"os_journald": {}}')
     assert done.returncode == 2
     assert "no variable os_journald (use logging_journal_settings of the role logging)" in done.stdout + done.stderr
+
+
+def test_application_without_a_command_is_refused(tmp_path: Path) -> None:
+    done = play(tmp_path, "python_app", "--check", "--extra-vars", '{"python_app_name": "a", "python_app_source": "/"}')
+    assert done.returncode == 2
+    assert "python_app_source and python_app_command are needed too" in done.stdout + done.stderr
 
 
 def test_ignored_variable_passes(tmp_path: Path) -> None:

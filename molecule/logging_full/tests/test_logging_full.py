@@ -46,26 +46,6 @@ def received(host: Any, port: int, certificate: str = "", priority: str = "user.
     return text[: text.index(word) + len(word)]
 
 
-def lines_of(host: Any, path: str) -> list[str]:
-    return [line for line in host.check_output("systemd-analyze cat-config %s", path).splitlines() if "=" in line]
-
-
-def test_journal_settings_are_the_last_word(host: Any, variables: dict[str, Any]) -> None:
-    effective = dict(line.split("=", 1) for line in lines_of(host, "systemd/journald.conf"))
-    assert effective["Storage"] == "persistent"
-    assert effective["SystemMaxUse"] == variables["logging_journal_max_use"]
-    assert effective["MaxRetentionSec"] == variables["logging_journal_max_age"]
-    assert effective["Compress"] == "yes"
-
-
-def test_journal_is_kept_on_disk_within_its_limit(host: Any) -> None:
-    machine = host.check_output("cat /etc/machine-id")
-    assert host.file(f"/var/log/journal/{machine}/system.journal").is_file
-    said = host.check_output("journalctl --boot --unit=systemd-journald.service --output=cat")
-    assert "max 150.0M" in [line for line in said.splitlines() if line.startswith("System Journal")][-1]
-    assert "Unknown key" not in said
-
-
 def test_messages_arrive_in_the_format_of_rfc_5424(host: Any) -> None:
     name = host.check_output("hostname")
     assert f" {name} root - - " in received(host, 5140).strip().splitlines()[-1]
@@ -90,13 +70,6 @@ def test_by_tls_only_what_is_selected_is_sent(host: Any, certificate: str) -> No
     assert other not in received(host, 6514, certificate, "authpriv.notice")
 
 
-def test_no_local_files_are_written(host: Any) -> None:
-    word = uuid.uuid4().hex
-    host.check_output("logger %s; sleep 1", word)
-    assert word in host.check_output("journalctl --since=-1min --output=cat")
-    assert host.run("grep -rqs %s /var/log/syslog /var/log/user.log", word).rc == 1
-
-
 def test_own_files_are_rotated_and_those_of_packages_too(host: Any) -> None:
     state = "$(mktemp)"
     host.check_output("mkdir -p /var/log/goldsmith-test && head -c 2000 /dev/zero >/var/log/goldsmith-test/a.log")
@@ -107,9 +80,3 @@ def test_own_files_are_rotated_and_those_of_packages_too(host: Any) -> None:
         assert "/var/log/dpkg.log" in said.stderr
     finally:
         host.check_output("rm -rf /var/log/goldsmith-test")
-
-
-def test_services_are_enabled_and_run(host: Any) -> None:
-    for unit in ("rsyslog.service", "logrotate.timer"):
-        assert host.check_output("systemctl is-active %s", unit) == "active"
-        assert host.check_output("systemctl is-enabled %s", unit) == "enabled"
