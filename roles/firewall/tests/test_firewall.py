@@ -48,7 +48,7 @@ def let_in(address: str, port: int) -> bool:
 def ports(entries: list[dict[str, Any]]) -> Iterator[int]:
     for entry in entries:
         for ports in map(str, entry["ports"]):
-            first, _, last = ports.partition("-")
+            first, _dash, last = ports.partition("-")
             yield from range(int(first), int(last or first) + 1)
 
 
