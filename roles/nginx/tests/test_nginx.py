@@ -62,7 +62,8 @@ def listens(site: dict[str, Any]) -> list[str]:
 def socket_of(listen: str) -> tuple[str, int]:
     """Address and port of nginx's `listen`."""
     where = listen.split(maxsplit=1)[0]
-    address, _colon, port = where.rpartition(":") if ":" in where.rpartition("]")[2] or where.isdigit() else (where, "", 80)
+    has_port = ":" in where.rpartition("]")[2] or where.isdigit()
+    address, _colon, port = where.rpartition(":") if has_port else (where, "", 80)
     return address.strip("[]") or EVERYWHERE, int(port)
 
 
@@ -158,7 +159,8 @@ def test_names_that_no_site_has_are_refused(ask: Any, places: list[Place], varia
 def test_sites_with_a_certificate_show_it(host: Any, ask: Any, places: list[Place]) -> None:
     for place in places:
         if place.tls:
-            first, end, _rest = host.file(place.site["certificate"]).content_string.partition("-----END CERTIFICATE-----")
+            file = host.file(place.site["certificate"]).content_string
+            first, end, _rest = file.partition("-----END CERTIFICATE-----")
             assert "".join(ask(place)["certificate"].split()) == "".join((first + end).split()), place
 
 
