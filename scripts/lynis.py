@@ -38,7 +38,7 @@ def parse(text: str) -> Report:
             index = int(value)
         elif key in found:
             test, _, rest = value.partition("|")
-            words, details = (rest.split("|") + ["", ""])[:2]
+            words, details = [*rest.split("|"), ""][:2]
             found[key].append((test, words if details in ("", "-") else f"{words} ({details})"))
     if index is None:
         raise SystemExit("lynis: the report has no hardening_index; did lynis finish?")
@@ -59,7 +59,9 @@ def reasons(path: Path) -> dict[str, dict[str, str]]:
     return read
 
 
-def judge(report: Report, waivers: dict[str, dict[str, str]], minimum: int | None = None) -> tuple[list[str], list[str]]:
+def judge(
+    report: Report, waivers: dict[str, dict[str, str]], minimum: int | None = None
+) -> tuple[list[str], list[str]]:
     """What to show, and what is wrong."""
     shown = [f"hardening index: {report.index}"]
     wrong = []

@@ -42,7 +42,10 @@ def test_waived_warnings_are_shown_with_their_reasons(judged: Any) -> None:
     assert status == 0
     assert "hardening index: 87\n" in out
     assert "warning NETW-2705: Couldn't find 2 responsive nameservers\n  waived: one will do\n" in out
-    assert "suggestion SSH-7408: Consider hardening SSH configuration (Port (set 22 to ))\n  not followed: 22 is where" in out
+    assert (
+        "suggestion SSH-7408: Consider hardening SSH configuration (Port (set 22 to ))\n  not followed: 22 is where"
+        in out
+    )
     assert "suggestion BOOT-5264" in out
 
 
