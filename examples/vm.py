@@ -149,7 +149,7 @@ def accelerator(folder: Path) -> list[str]:
             known.write_text(f"{boot} {'kvm' if works else 'tcg'}\n", encoding="ascii")
         if known.read_text(encoding="ascii").split()[1] == "kvm":
             return ["-accel", "kvm", "-cpu", "host"]
-    return ["-accel", "tcg,thread=multi", "-cpu", "max"]
+    return ["-accel", "tcg,thread=multi", "-cpu", "qemu64"]
 
 
 def free_port() -> int:
@@ -168,6 +168,7 @@ class Machine:
 
     def __init__(self, name: str, disk: Path, *, cpus: int = 2, memory: int = 1024) -> None:
         self.name = name
+        self.hostname = name.replace("_", "-")
         self.disk = disk
         self.cpus = cpus
         self.memory = memory
@@ -215,15 +216,14 @@ class Machine:
         self.settle()
 
     def argv(self, port: int) -> list[str]:
-        """QEMU's command."""
-
+        """QEMU's command, and the files that it names."""
         key, host_key, public = (
             (self.folder / name).read_text(encoding="ascii") for name in ("id_ed25519.pub", "host_key", "host_key.pub")
         )
         # tmpfiles.d(5): f+ writes a file anew, f only where there is none; ~ takes its text in base64.
         lines = [
             ("f+~", "/etc/resolv.conf", "0644", "nameserver 10.0.2.3\n"),
-            ("f+~", "/etc/hosts", "0644", f"127.0.0.1 localhost\n127.0.1.1 {self.name}\n"),
+            ("f+~", "/etc/hosts", "0644", f"127.0.0.1 localhost\n127.0.1.1 {self.hostname}\n"),
             ("f~", "/etc/ssh/ssh_host_ed25519_key", "0600", host_key),
             ("f~", "/etc/ssh/ssh_host_ed25519_key.pub", "0644", public),
         ]
@@ -233,19 +233,20 @@ class Machine:
                 f"{kind} {path} {mode} root root - {encoded(text)}\n" for kind, path, mode, text in lines
             ),
         }
+        # From files, for a host key is not for everybody's eyes, as argv is.
+        for name, value in credentials.items():
+            file = self.folder / name
+            file.touch(mode=0o600)
+            file.write_text(f"io.systemd.credential.binary:{name}={encoded(value)}", encoding="ascii")
         return [
             *("qemu-system-x86_64", "-name", f"goldsmith-vm-{self.name}", "-machine", "q35", *accelerator(self.disk)),
             *("-smp", str(self.cpus), "-m", str(self.memory), "-nodefaults", "-no-user-config", "-display", "none"),
             *("-kernel", str(self.disk / "kernel"), "-initrd", str(self.disk / "initrd")),
-            *("-append", f"root=/dev/vda rw console=ttyS0 systemd.hostname={self.name}"),
+            *("-append", f"root=/dev/vda rw console=ttyS0 systemd.hostname={self.hostname}"),
             *("-drive", f"if=virtio,file={self.folder / 'disk.qcow2'},format=qcow2,cache=unsafe,discard=unmap"),
             *("-netdev", f"user,id=net,hostfwd=tcp:127.0.0.1:{port}-:22", "-device", "virtio-net-pci,netdev=net"),
             *("-device", "virtio-rng-pci", "-serial", f"file:{self.console}", "-daemonize"),
-            *(
-                word
-                for name, value in credentials.items()
-                for word in ("-smbios", f"type=11,value=io.systemd.credential.binary:{name}={encoded(value)}")
-            ),
+            *(word for name in credentials for word in ("-smbios", f"type=11,path={self.folder / name}")),
         ]
 
     def write(self, port: int) -> None:

@@ -20,6 +20,7 @@ need packer packer
 need ssh openssh-client
 need ps procps
 need python3 python3
+need shellcheck shellcheck
 python3 -c 'import ensurepip, venv' 2>/dev/null || missing="$missing python3-venv"
 need qemu-img qemu-utils
 need qemu-system-x86_64 qemu-system-x86
