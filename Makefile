@@ -1,6 +1,6 @@
 # Goldsmith. `make` alone lists what there is. Everything installs what it needs; all of it can be run again.
 .DEFAULT_GOAL := help
-.PHONY: help setup demo test test-all lint sanity unit integration molecule matrix lock docs reference clean
+.PHONY: help setup demo test test-all lint sanity unit integration molecule vm matrix lock docs reference clean
 
 SHELL := /bin/bash
 export PATH := $(CURDIR)/.venv/bin:$(PATH)
@@ -15,11 +15,11 @@ setup: ## install what is missing (apt, .venv) and start Docker
 demo: setup ## the main job: one definition, an image and two live hosts, and the proof that they are equal
 	@scripts/with-docker.sh python examples/demo.py
 
-test: setup ## everything that CI runs: lint, unit, then real Docker, Packer, sshd, Molecule
-	@scripts/with-docker.sh scripts/test.sh lint reference galaxy sanity unit integration molecule leftovers
+test: setup ## everything that CI runs: lint, unit, then real Docker, Packer, sshd, Molecule, a virtual machine
+	@scripts/with-docker.sh scripts/test.sh lint reference galaxy sanity unit integration molecule molecule_changed vm leftovers
 
-test-all: test ## test, and what takes longer: roles outside the reference definition
-	@scripts/with-docker.sh scripts/test.sh slow molecule_roles matrix leftovers
+test-all: test ## test, and what takes hours: every scenario, each role's image and host, old ansible-cores, mutation
+	@scripts/with-docker.sh scripts/test.sh slow molecule_roles matrix mutation leftovers
 
 matrix: setup ## unit tests and the scenario `default` with each ansible-core that we support
 	@scripts/with-docker.sh scripts/test.sh matrix leftovers
@@ -36,7 +36,10 @@ unit: setup ## unit tests
 integration: setup ## tests on real Docker, Packer and sshd
 	@scripts/with-docker.sh scripts/test.sh integration leftovers
 
-molecule: setup ## the scenario `default`
+vm: setup ## a hardened virtual machine: what no container can prove, and lynis
+	@scripts/with-docker.sh scripts/test.sh vm leftovers
+
+molecule: setup ## the scenario `default`: all roles together
 	@scripts/with-docker.sh scripts/test.sh molecule leftovers
 
 docs: setup ## write again what is generated: schemas, roles' tables and index; then the reference

@@ -6,6 +6,8 @@ cd "$(dirname "$0")/.."
 
 as_root() { if [ "$(id -u)" = 0 ]; then "$@"; else sudo "$@"; fi; }
 
+if [ -d .cache/vm ] && [ -x .venv/bin/python ]; then .venv/bin/python examples/vm.py stop --all; fi
+
 # Not every image with our label: those of projects elsewhere are their owners'.
 if as_root docker version >/dev/null 2>&1; then
   label=label=org.goldsmith.owner

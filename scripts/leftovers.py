@@ -9,6 +9,7 @@ import tempfile
 from pathlib import Path
 
 PREFIXES = ("goldsmith-", "packer-provisioner-ansible", "ansible-key", "ansible-local-", "packer-log")
+VMS = Path(__file__).resolve().parents[1] / ".cache" / "vm"
 
 
 def lines(*argv: str) -> list[str]:
@@ -52,14 +53,18 @@ def processes() -> list[str]:
             continue
         program = Path(argv[0]).name
         names = {program, *(Path(word).name for word in argv[1:2])}
-        if names & {"packer", "ansible-playbook", "ansible-runner"}:
+        machine = program.startswith("qemu-system-") and any(word.startswith("goldsmith-vm-") for word in argv)
+        if machine or names & {"packer", "ansible-playbook", "ansible-runner"}:
             found.append(f"process {folder.name}: {' '.join(argv)[:100]}")
     return found
 
 
 def temporary_files() -> list[str]:
     folder = Path(tempfile.gettempdir())
-    return [f"file {path}" for path in sorted(folder.iterdir()) if path.name.startswith(PREFIXES)]
+    found = [path for path in sorted(folder.iterdir()) if path.name.startswith(PREFIXES)]
+    # Of virtual machines nothing may be left but what the next ones start from.
+    found += [path for path in sorted(VMS.glob("*/")) if not path.name.startswith("base-")]
+    return [f"file {path}" for path in found]
 
 
 if __name__ == "__main__":

@@ -1,6 +1,6 @@
 """Mutation of content: take one task out of a role and see that its assertions notice.
 
-scripts/mutation.py [--sample N] [--seed TEXT] ROLE...
+scripts/mutation.py [--sample N] [--seed TEXT] [ROLE...]
 
 For every task of the role (or N of them) a machine is made anew with the scenario ROLE_full, from a copy of the role
 that lacks that task. The mutation is killed if the play fails or an assertion does. Survivors must stand in
@@ -187,10 +187,11 @@ def examine(role: str, *, sample: int, seed: str) -> list[str]:
 def main() -> int:
     """Mutate the roles that are named."""
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
-    parser.add_argument("roles", nargs="+", metavar="ROLE")
+    parser.add_argument("roles", nargs="*", metavar="ROLE", help="all, if none is named")
     parser.add_argument("--sample", type=int, default=0, metavar="N", help="only N tasks of each role")
     parser.add_argument("--seed", default="", help="which ones: another text chooses others")
     options = parser.parse_args()
+    options.roles = options.roles or sorted(path.name for path in (ROOT / "roles").iterdir() if path.is_dir())
     unknown = [role for role in options.roles if not (ROOT / "molecule" / f"{role}_full").is_dir()]
     if unknown:
         parser.error(f"no scenario {', '.join(f'{role}_full' for role in unknown)}")

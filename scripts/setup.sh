@@ -14,12 +14,16 @@ need dockerd docker.io
 need git git
 need ip iproute2
 need iptables iptables
+need mke2fs e2fsprogs
 need mmdebstrap mmdebstrap
 need packer packer
 need ssh openssh-client
 need ps procps
 need python3 python3
+need shellcheck shellcheck
 python3 -c 'import ensurepip, venv' 2>/dev/null || missing="$missing python3-venv"
+need qemu-img qemu-utils
+need qemu-system-x86_64 qemu-system-x86
 if [ -n "$missing" ]; then
   say "apt-get install$missing"
   as_root apt-get update -qq

@@ -78,7 +78,26 @@ molecule() { command molecule test; }
 # Unit tests and the scenario `default` with each release of ansible-core that we support.
 matrix() { scripts/matrix.sh; }
 
-# Each role that has a scenario of its own, alone on a machine of its own; and the upgrade from the release before.
+# What the last commit changed of roles and their scenarios, or what changed since CHANGED_SINCE; each with almost
+# everything overridden.
+molecule_changed() {
+  local since=${CHANGED_SINCE:-HEAD~1} role
+  if ! git rev-parse --quiet --verify "$since^{commit}" >/dev/null; then
+    echo "skipped: there is no $since in this clone, so no role counts as changed"
+    return
+  fi
+  git diff --name-only "$since" -- roles molecule | cut -d/ -f2 | sed 's/_full$//' | sort -u | while read -r role; do
+    [ ! -d "molecule/${role}_full" ] || command molecule test --scenario-name "${role}_full" </dev/null
+  done
+}
+
+# Real machines, on QEMU: what no container can prove.
+vm() { pytest tests/vm; }
+
+# Out of every role one task is taken, and an assertion must notice. All tasks: scripts/mutation.py ROLE...
+mutation() { python scripts/mutation.py --sample 1 --seed "$(git rev-parse HEAD 2>/dev/null)"; }
+
+# Each role alone on a machine of its own; Debian 12 and 13 on real ones; and the upgrade from the release before.
 molecule_roles() {
   local scenario
   for scenario in molecule/*/molecule.yml; do

@@ -1,0 +1,61 @@
+"""What no container can prove: what the roles write for a kernel is in force on a machine that has one."""
+
+from __future__ import annotations
+
+import os
+import re
+import subprocess
+from pathlib import Path
+
+from examples import vm
+from tests.integration.conftest import Goldsmith
+from tests.paths import ROOT
+from tests.vm.conftest import PROJECT
+
+ARTIFACTS = ROOT / ".cache" / "artifacts"
+MINIMUM = 85
+"""lynis' hardening index, of 100."""
+
+
+def test_assertions_hold_on_a_real_machine(hardened: vm.Machine) -> None:
+    goldsmith = Goldsmith(PROJECT, hardened.environment)
+    ARTIFACTS.mkdir(exist_ok=True)
+    result = goldsmith.json("verify", "ssh:hardened", "--junit", str(ARTIFACTS / "verify-vm.xml"))
+    assert [check for check in result["checks"] if check["outcome"] == "failed"] == []
+    assert {check["message"] for check in result["checks"] if check["outcome"] == "skipped"} <= {
+        "only an image is sealed"
+    }
+    assert {check["role"] for check in result["checks"]} >= {"firewall", "hardening", "os", "ssh", "time", "users"}
+
+
+def test_converging_it_would_change_nothing(hardened: vm.Machine) -> None:
+    done = subprocess.run(
+        ["ansible-playbook", "--check", "--diff", "--inventory=inventory", "site.yml"],
+        cwd=PROJECT,
+        env={**os.environ, **hardened.environment},
+        capture_output=True,
+        text=True,
+        check=False,
+    )
+    assert done.returncode == 0, done.stdout
+    assert re.search(r"changed=0\b", done.stdout), done.stdout
+
+
+def audited(machine: vm.Machine) -> Path:
+    """lynis' report of a machine, kept for people to read."""
+    machine.ssh(
+        "apt-get -qq update && DEBIAN_FRONTEND=noninteractive apt-get -qq install -y --no-install-recommends lynis"
+    )
+    machine.ssh("lynis audit system --no-colors --quick >/dev/null 2>&1; test -s /var/log/lynis-report.dat")
+    ARTIFACTS.mkdir(exist_ok=True)
+    report = ARTIFACTS / f"lynis-{machine.name}.dat"
+    report.write_bytes(machine.ssh("cat /var/log/lynis-report.dat").stdout)
+    return report
+
+
+def test_audit_finds_it_hardened_beside_a_bare_machine(hardened: vm.Machine, bare: vm.Machine) -> None:
+    reports = [audited(bare), audited(hardened)]
+    argv = ["python", "scripts/lynis.py", "--minimum", str(MINIMUM), "--bare", *map(str, reports)]
+    done = subprocess.run(argv, cwd=ROOT, capture_output=True, text=True, check=False)
+    print(done.stdout)
+    assert done.returncode == 0, done.stdout + done.stderr
