@@ -28,7 +28,7 @@ hostname "$1"
 # Over this daemon's standard input, so that no port is needed.
 CONNECT = (
     "ssh -v -F none -o ProxyCommand='/usr/sbin/sshd -i' -o HostKeyAlgorithms=%s -o StrictHostKeyChecking=no "
-    "-o UserKnownHostsFile=/dev/null -o PreferredAuthentications=none nobody@here true 2>&1"
+    "-o UserKnownHostsFile=/dev/null -o PreferredAuthentications=none nobody@here true 2>&1 || exit 1"
 )
 
 

@@ -427,7 +427,9 @@ def test_audit_rules_are_in_force_and_record(host: Any, variables: dict[str, Any
         assert f"key={group}" in loaded or f"-k {group}" in loaded
     if "identity" in variables["hardening_audit_groups"]:
         host.check_output("touch /etc/group")
-        found = host.run("for i in $(seq 50); do ausearch -k identity -ts recent -i && exit 0; sleep 0.1; done; exit 1")
+        found = host.run(
+            "for i in $(seq 50); do ausearch --input-logs -k identity -ts recent -i && exit 0; sleep 0.1; done; exit 1"
+        )
         assert "/etc/group" in found.stdout
     status = host.check_output("auditctl -s").splitlines()
     assert f"enabled {2 if variables['hardening_audit_immutable'] else 1}" in status

@@ -116,8 +116,9 @@ def test_it_offers_these_ways_in_and_no_others(
         if effective[setting] == ["yes"]
     ]
     for address, port in addresses:
-        # Password authentication is tried too: it is refused where it is off.
-        ask = f"ssh {OPTIONS} -p {port} -o BatchMode=yes -o PreferredAuthentications=password nobody@{address} true"
+        # Password authentication is tried too: it is refused where it is off. An exit code of 255 would be taken for
+        # the failure of our own connection.
+        ask = f"ssh {OPTIONS} -p {port} -o BatchMode=yes -o PreferredAuthentications=password nobody@{address} true || exit 1"
         refused = re.search(r"Permission denied \(([^)]*)\)", host.run(ask).stderr)
         assert refused
         assert set(refused.group(1).split(",")) == set(ways)
@@ -138,7 +139,7 @@ def login(host: Any) -> Any:
     key = f"-i {FOLDER}/key -o IdentitiesOnly=yes -o BatchMode=yes -o LogLevel=ERROR"
 
     def enter(name: str) -> bool:
-        done = host.run(f"ssh {OPTIONS} {daemon} {key} {name}@localhost id -un")
+        done = host.run(f"ssh {OPTIONS} {daemon} {key} {name}@localhost id -un || exit 1")
         assert done.stdout.strip() == name or "Permission denied" in done.stderr, done.stderr
         return bool(done.stdout)
 
