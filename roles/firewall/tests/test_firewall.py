@@ -23,9 +23,9 @@ def address(host: Any, variables: dict[str, Any]) -> str:
     own = host.check_output("hostname -I").split()
     given = str(variables.get("ansible_host", ""))
     for found in [given, *own]:
-        if found in own and ":" not in found and not ipaddress.ip_address(found).is_loopback:
-            if is_there(found, int(variables.get("ssh_port", 22))):
-                return found
+        usable = found in own and ":" not in found and not ipaddress.ip_address(found).is_loopback
+        if usable and is_there(found, int(variables.get("ssh_port", 22))):
+            return found
     pytest.skip("it is not reached from here by an address of its own")
 
 

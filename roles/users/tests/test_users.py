@@ -14,7 +14,8 @@ FOLDER = "/run/goldsmith-test-users"
 LOGIN = (
     "ssh -F none -i {folder}/key -o IdentitiesOnly=yes -o BatchMode=yes -o StrictHostKeyChecking=no "
     "-o UserKnownHostsFile=/dev/null -o LogLevel=ERROR "
-    "-o ProxyCommand='/usr/sbin/sshd -i -h {folder}/key -o AuthorizedKeysFile={folder}/key.pub' %s@localhost %s || exit 1"
+    "-o ProxyCommand='/usr/sbin/sshd -i -h {folder}/key -o AuthorizedKeysFile={folder}/key.pub' "
+    "%s@localhost %s || exit 1"
 )
 
 
