@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import ipaddress
 import json
+import re
 import socket
 import struct
 from collections.abc import Iterator
@@ -20,7 +21,9 @@ PROGRAM = "/usr/local/sbin/goldsmith-firewall"
 @pytest.fixture(scope="module")
 def address(host: Any, variables: dict[str, Any]) -> str:
     """Where the machine is reached without anything in between that forwards or filters."""
-    own = host.check_output("hostname -I").split()
+    # Not just any of its own: there may be bridges of its containers too, and we may have bridges of the same numbers.
+    outward = re.search(r"\bsrc (\S+)", host.run("ip -4 route get 192.0.2.1").stdout)
+    own = [outward.group(1)] if outward else []
     given = str(variables.get("ansible_host", ""))
     for found in [given, *own]:
         usable = found in own and ":" not in found and not ipaddress.ip_address(found).is_loopback
