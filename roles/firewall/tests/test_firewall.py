@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import ipaddress
 import json
+import re
 import socket
 import struct
 from collections.abc import Iterator
@@ -21,8 +22,10 @@ PROGRAM = "/usr/local/sbin/goldsmith-firewall"
 def address(host: Any, variables: dict[str, Any]) -> str:
     """Where the machine is reached without anything in between that forwards or filters."""
     own = host.check_output("hostname -I").split()
+    # First the one that faces outwards: an address for its own containers may be another machine's here.
+    outward = re.findall(r" src (\S+)", host.run("ip -4 route get 192.0.2.1").stdout)
     given = str(variables.get("ansible_host", ""))
-    for found in [given, *own]:
+    for found in [given, *outward, *own]:
         usable = found in own and ":" not in found and not ipaddress.ip_address(found).is_loopback
         if usable and is_there(found, int(variables.get("ssh_port", 22))):
             return found
