@@ -21,11 +21,11 @@ PROGRAM = "/usr/local/sbin/goldsmith-firewall"
 @pytest.fixture(scope="module")
 def address(host: Any, variables: dict[str, Any]) -> str:
     """Where the machine is reached without anything in between that forwards or filters."""
-    # Not just any of its own: there may be bridges of its containers too, and we may have bridges of the same numbers.
-    outward = re.search(r"\bsrc (\S+)", host.run("ip -4 route get 192.0.2.1").stdout)
-    own = [outward.group(1)] if outward else []
+    own = host.check_output("hostname -I").split()
+    # First the one that faces outwards: an address for its own containers may be another machine's here.
+    outward = re.findall(r" src (\S+)", host.run("ip -4 route get 192.0.2.1").stdout)
     given = str(variables.get("ansible_host", ""))
-    for found in [given, *own]:
+    for found in [given, *outward, *own]:
         usable = found in own and ":" not in found and not ipaddress.ip_address(found).is_loopback
         if usable and is_there(found, int(variables.get("ssh_port", 22))):
             return found
