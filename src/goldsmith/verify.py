@@ -116,9 +116,10 @@ def _target(project: config.Project, text: str) -> collect.Target:
     if text in project.config.images:
         return collect.Target("docker-image", f"goldsmith/{text}")
     if not collect.is_target(text):
+        near = nearest(text, sorted(project.config.images))
         raise UsageError(
             f'"{text}" is neither an image of {config.FILE_NAME} nor a target',
-            hint=f"{nearest(text, sorted(project.config.images))}; or docker-image:NAME, docker:CONTAINER, ssh:PATTERN",
+            hint=f"{near} Targets: docker-image:NAME, docker:CONTAINER, ssh:PATTERN",
         )
     target = collect.parse(text)
     if target.kind == "dir":

@@ -56,7 +56,7 @@ USER, OTHER = "goldsmith-test", "goldsmith-test2"
 def settings_in(text: str) -> dict[str, str]:
     """KEY = VALUE, or a word alone."""
     pairs = [line.partition("=") for line in text.splitlines() if line and not line.startswith("#")]
-    return {key.strip(): value.strip() for key, _, value in pairs}
+    return {key.strip(): value.strip() for key, _sign, value in pairs}
 
 
 def as_written(values: dict[str, Any]) -> dict[str, str]:
@@ -266,7 +266,7 @@ def test_failed_logins_lock_the_password_and_no_other_account(host: Any, variabl
         pytest.skip("accounts are not locked on this machine")
     values = settings_in(host.file("/etc/security/goldsmith-faillock.conf").content_string)
     assert values == {"silent": "", **as_written(variables["hardening_faillock_settings"])}
-    for _ in range(int(variables["hardening_faillock_settings"].get("deny", 3))):
+    for _try in range(int(variables["hardening_faillock_settings"].get("deny", 3))):
         assert pam(host, "authenticate", "wrong")[0] != [SUCCESS]
     assert pam(host, "authenticate", GOOD)[0] != [SUCCESS]
     # A key asks for no password: such a login goes on to the account, and there nothing is locked.

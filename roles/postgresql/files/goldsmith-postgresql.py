@@ -1,4 +1,3 @@
-#!/usr/bin/python3
 """Makes the PostgreSQL cluster `main` and what it must hold. Laid down by Goldsmith on images and on live hosts alike.
 
 An image carries no data: each machine makes its own cluster at its first boot, with the users, databases and extensions
@@ -185,10 +184,10 @@ class Cluster:
             self.note(SET_UP)
 
     def _do(self, steps: list[tuple[str, str]], *, check: bool, database: str = "postgres") -> None:
-        for say, _ in steps:
+        for say, _sql in steps:
             print(say, flush=True)
         if steps and not check:
-            self.ask(";\n".join(sql for _, sql in steps), database)
+            self.ask(";\n".join(sql for _say, sql in steps), database)
 
 
 STATE = """

@@ -23,7 +23,7 @@ def settings(host: Any) -> dict[str, list[str]]:
     """What apt makes of all its files."""
     found: dict[str, list[str]] = {}
     for line in host.check_output("apt-config dump").splitlines():
-        key, _, value = line.partition(" ")
+        key, _space, value = line.partition(" ")
         found.setdefault(key, []).append(value.strip('";'))
     return found
 
