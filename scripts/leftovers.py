@@ -1,4 +1,8 @@
-"""Ends every test run: fails if anything that we started is left. Lists what it found."""
+"""Ends every test run: fails if anything that it started is left, and lists what.
+
+scripts/leftovers.py --before FILE   notes what is there already: a run that was killed is not this one's fault
+scripts/leftovers.py [FILE]          fails if there is more than that
+"""
 
 from __future__ import annotations
 
@@ -17,7 +21,7 @@ def lines(*argv: str) -> list[str]:
 
 
 def containers() -> list[str]:
-    form = "{{.Names}} ({{.Status}})"
+    form = "{{.Names}} of {{.CreatedAt}}"
     return [
         f"container {line}"
         for line in lines("docker", "ps", "-a", "--filter", "label=org.goldsmith.owner", "--format", form)
@@ -67,7 +71,18 @@ def temporary_files() -> list[str]:
     return [f"file {path}" for path in found]
 
 
-if __name__ == "__main__":
+def main(argv: list[str]) -> int:
+    """Note what is there, or compare with what was."""
     found = [*containers(), *images(), *networks(), *mounts(), *processes(), *temporary_files()]
-    print("\n".join(f"left behind: {what}" for what in found) or "nothing is left behind")
-    sys.exit(bool(found))
+    if argv[:1] == ["--before"]:
+        Path(argv[1]).write_text("".join(f"{what}\n" for what in found))
+        print("".join(f"there before: {what}\n" for what in found), end="")
+        return 0
+    before = Path(argv[0]).read_text().splitlines() if argv else []
+    left = [what for what in found if what not in before]
+    print("\n".join(f"left behind: {what}" for what in left) or "nothing is left behind")
+    return 1 if left else 0
+
+
+if __name__ == "__main__":
+    sys.exit(main(sys.argv[1:]))

@@ -67,7 +67,8 @@ else
         *) as_root rm -f "$file" ;;
       esac
     done
-    as_root setsid sh -c 'echo $$ >.cache/dockerd.pid; exec dockerd' >.cache/dockerd.log 2>&1 </dev/null &
+    # In parentheses: a redirected function would hand down this script's own output, and `make demo | tee` never end.
+    (as_root setsid sh -c 'echo $$ >.cache/dockerd.pid; exec dockerd') >.cache/dockerd.log 2>&1 </dev/null &
   fi
   tries=0
   until as_root docker version >/dev/null 2>&1; do

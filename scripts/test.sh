@@ -107,7 +107,9 @@ molecule_roles() {
 }
 
 # Nothing that we started may be left: no container, image in the making, mount, process or temporary file.
-leftovers() { python scripts/leftovers.py; }
+leftovers() { python scripts/leftovers.py .cache/before; }
+
+[[ " $* " != *" leftovers "* ]] || python scripts/leftovers.py --before .cache/before
 
 for stage in "$@"; do
   printf '\033[1m==> %s\033[0m\n' "$stage"
