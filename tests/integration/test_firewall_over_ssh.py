@@ -14,7 +14,7 @@ from examples.lab import Lab
 
 PLAYBOOK = "- {hosts: all, become: true, roles: [goldsmith.core.firewall]}\n"
 TRIAL = 12
-"""Seconds until the host takes rules back; the role's shortest."""
+"""Seconds until the host takes rules back; short, so that the test is."""
 
 
 @pytest.fixture
