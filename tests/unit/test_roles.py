@@ -110,6 +110,13 @@ def test_template_says_who_wrote_the_file(path: Path) -> None:
     assert path.read_text(encoding="utf-8").startswith("{{ ansible_managed | comment }}\n")
 
 
+def test_no_template_has_an_order_of_chance() -> None:
+    """Ansible's filters for sets give their result in another order in every run."""
+    chance = re.compile(r"\| *(union|difference|intersect|symmetric_difference)\(")
+    files = ROOT.glob("roles/*/templates/*.j2")
+    assert [str(path) for path in files if chance.search(path.read_text(encoding="utf-8"))] == []
+
+
 def test_no_role_asks_whether_it_is_in_a_container() -> None:
     asks = re.compile(r"virtualization|is_container|service_mgr|/\.dockerenv|systemd-detect-virt")
     files = [path for path in ROOT.glob("roles/**/*") if path.is_file() and path.suffix in {".yml", ".j2", ".sh"}]

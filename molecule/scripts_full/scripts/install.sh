@@ -6,7 +6,7 @@ set -euo pipefail
   say verbose "$VERBOSE"
   say arguments "$1|$2"
   say environment "$(env | cut -d= -f1 | grep -vE '^(_|SHLVL|OLDPWD|.*_(proxy|PROXY))$' | sort | paste -sd' ')"
-  say folder "$PWD"
+  say folder "${PWD%-*}"
   say mode "$(stat -c %a:%U .)"
   say umask "$(umask)"
   say input "$(wc -c)"
