@@ -3,8 +3,9 @@
 scripts/mutation.py [--sample N] [--seed TEXT] [ROLE...]
 
 For every task of the role (or N of them) a machine is made anew with the scenario ROLE_full, from a copy of the role
-that lacks that task. The mutation is killed if the play fails or an assertion does. Survivors must stand in
-tests/mutation.yml with a reason; a reason for what does not survive, or is no task, is an error too.
+that lacks that task; if nothing notices, with the scenario ROLE too. The mutation is killed if the play fails or an
+assertion does. Survivors must stand in tests/mutation.yml with a reason; a reason for what does not survive, or is no
+task, is an error too.
 Exit: 0 no unexplained survivor, 1 some, 2 usage.
 """
 
@@ -79,12 +80,12 @@ def without(document: list[Any], place: tuple[str | int, ...]) -> list[Any]:
 
 
 class Bench:
-    """A copy of the collection in which one role can be changed, and machines for the role's scenario."""
+    """A copy of the collection in which one role can be changed, and machines for a scenario of the role."""
 
-    def __init__(self, folder: Path, role: str) -> None:
+    def __init__(self, folder: Path, role: str, scenario: str) -> None:
         self.role = role
         self.folder = folder
-        self.scenario = ROOT / "molecule" / f"{role}_full"
+        self.scenario = ROOT / "molecule" / scenario
         tree = folder / "ansible_collections" / "goldsmith" / "core"
         (tree / "roles").mkdir(parents=True)
         for name in ("galaxy.yml", "meta", "playbooks", "plugins"):
@@ -97,7 +98,7 @@ class Bench:
         shutil.copytree(self.scenario / "inventory", folder / "inventory", symlinks=False)
         for path in (folder / "inventory").rglob("*.yml"):
             path.write_text(path.read_text(encoding="utf-8").replace("goldsmith-molecule-", mark), encoding="utf-8")
-        self.machine = f"{mark}{role}_full"
+        self.machine = f"{mark}{scenario}"
         listed = proc.run(["ansible-inventory", "--inventory", str(folder / "inventory"), "--list"]).text
         self.machines = sorted(set(re.findall(rf"{mark}[a-z0-9_-]+", listed)))
         self.config = yaml.safe_load((self.scenario / "molecule.yml").read_text(encoding="utf-8")) or {}
@@ -169,13 +170,17 @@ def examine(role: str, *, sample: int, seed: str) -> list[str]:
     if sample:
         todo = random.Random(f"{seed}{role}").sample(todo, min(sample, len(todo)))  # noqa: S311 - a choice of tests
     with tempfile.TemporaryDirectory(prefix="goldsmith-mutation-") as folder:
-        bench = Bench(Path(folder), role)
-        if bench.verdict(None):
-            return [f"{role}: fails without any mutation:\n{bench.last[-3000:]}"]
+        benches = [Bench(Path(folder) / scenario, role, scenario) for scenario in (f"{role}_full", role)]
+        for bench in benches:
+            if bench.verdict(None):
+                return [f"{role}: {bench.scenario.name} fails without any mutation:\n{bench.last[-3000:]}"]
         for number, mutation in enumerate(todo, 1):
             started = time.monotonic()
-            killed = bench.verdict(mutation)
-            how = f"killed by {killed}" if killed else "survived"
+            for bench in benches:
+                killed = bench.verdict(mutation)
+                if killed:
+                    break
+            how = f"killed by {killed} of {bench.scenario.name}" if killed else "survived"
             if not killed and mutation.name in explained:
                 how += f", explained: {explained[mutation.name]}"
             elif not killed:
