@@ -84,8 +84,7 @@ class Bench:
 
     def __init__(self, folder: Path, role: str, scenario: str) -> None:
         self.role = role
-        self.folder = folder
-        self.scenario = ROOT / "molecule" / scenario
+        self.scenario = folder / "molecule" / scenario
         tree = folder / "ansible_collections" / "goldsmith" / "core"
         (tree / "roles").mkdir(parents=True)
         for name in ("galaxy.yml", "meta", "playbooks", "plugins"):
@@ -95,11 +94,15 @@ class Bench:
                 (tree / "roles" / path.name).symlink_to(path)
         self.copy = tree / "roles" / role
         mark = f"goldsmith-mutation-{os.getpid()}-"
-        shutil.copytree(self.scenario / "inventory", folder / "inventory", symlinks=False)
-        for path in (folder / "inventory").rglob("*.yml"):
+        # As in the clone: scenarios name files beside them and examples.
+        shutil.copytree(ROOT / "molecule" / scenario, self.scenario)
+        (folder / "molecule" / "shared").symlink_to(ROOT / "molecule" / "shared")
+        (folder / "examples").symlink_to(ROOT / "examples")
+        self.inventory = self.scenario / "inventory"
+        for path in self.inventory.rglob("*.yml"):
             path.write_text(path.read_text(encoding="utf-8").replace("goldsmith-molecule-", mark), encoding="utf-8")
         self.machine = f"{mark}{scenario}"
-        listed = proc.run(["ansible-inventory", "--inventory", str(folder / "inventory"), "--list"]).text
+        listed = proc.run(["ansible-inventory", "--inventory", str(self.inventory), "--list"]).text
         self.machines = sorted(set(re.findall(rf"{mark}[a-z0-9_-]+", listed)))
         self.config = yaml.safe_load((self.scenario / "molecule.yml").read_text(encoding="utf-8")) or {}
         self.environment = {
@@ -127,7 +130,7 @@ class Bench:
         return found
 
     def play(self, playbook: str) -> bool:
-        argv = ["ansible-playbook", "--inventory", str(self.folder / "inventory"), self.expand(playbook)]
+        argv = ["ansible-playbook", "--inventory", str(self.inventory), self.expand(playbook)]
         return self.quiet(argv)
 
     def quiet(self, argv: list[str]) -> bool:
@@ -155,7 +158,7 @@ class Bench:
             if not self.play(books.get("converge", f"{ROOT}/molecule/shared/role.yml")):
                 return "converge"
             argv = ["pytest", "-q", "-x", "-p", "no:cacheprovider", f"--hosts=ansible://{self.machine}"]
-            argv += [f"--ansible-inventory={self.folder / 'inventory'}", *self.tests()]
+            argv += [f"--ansible-inventory={self.inventory}", *self.tests()]
             return "" if self.quiet(argv) else "verify"
         finally:
             with proc.uninterrupted():
