@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import subprocess
+from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 
 from examples import vm
@@ -43,7 +44,8 @@ def audited(machine: vm.Machine) -> Path:
 
 
 def test_audit_finds_it_hardened_beside_a_bare_machine(hardened: vm.Machine, bare: vm.Machine) -> None:
-    reports = [audited(bare), audited(hardened)]
+    with ThreadPoolExecutor() as pool:
+        reports = list(pool.map(audited, (bare, hardened)))
     argv = ["python", "scripts/lynis.py", "--minimum", str(MINIMUM), "--bare", *map(str, reports)]
     done = subprocess.run(argv, cwd=ROOT, capture_output=True, text=True, check=False)
     print(done.stdout)
