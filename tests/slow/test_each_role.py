@@ -1,4 +1,4 @@
-"""Each role alone, with the variables of its scenario ROLE_full: the image and a converged host are equal."""
+"""The image and a converged host are equal: each role alone, with the variables of its scenario ROLE_full; and all."""
 
 from __future__ import annotations
 
@@ -70,6 +70,23 @@ def variables(role: str) -> dict[str, Any]:
     return {key: value for key, value in found.items() if key.startswith(f"{role}_")}
 
 
+def assert_equal(folder: Path, base: str, image: str, host: str) -> None:
+    """Build the project's image and converge its host: what is booted, what lies at rest and what lives are equal."""
+    with Lab(folder / "lab", base, [host], prefix="goldsmith-test-") as lab:
+        goldsmith = Goldsmith(folder, lab.environment)
+        built = goldsmith.json("build", image)
+        try:
+            assert goldsmith.json("converge")["hosts"][host]["verdict"] == "changed"
+            docker.boot(BOOTED, built["image_id"], owner="lab")
+            # Not by SSH: the role may have closed the way that the host was reached by.
+            for target in (f"docker:{BOOTED}", f"docker-image:{built['reference']}"):
+                found = goldsmith.json("compare", target, f"docker:{lab.container(host)}")
+                assert found["unexplained"] == 0, found
+        finally:
+            proc.run(["docker", "rm", "--force", "--volumes", BOOTED], check=False)
+            proc.run(["docker", "rmi", "--force", built["image_id"]], check=False)
+
+
 @pytest.mark.parametrize("role", ROLES)
 def test_image_and_host_are_equal(tmp_path: Path, base: str, role: str) -> None:
     for name, text in {
@@ -81,16 +98,17 @@ def test_image_and_host_are_equal(tmp_path: Path, base: str, role: str) -> None:
     }.items():
         (tmp_path / name).parent.mkdir(parents=True, exist_ok=True)
         (tmp_path / name).write_text(text)
-    with Lab(tmp_path / "lab", base, ["role1"], prefix="goldsmith-test-") as lab:
-        goldsmith = Goldsmith(tmp_path, lab.environment)
-        image = goldsmith.json("build", "role")
-        try:
-            assert goldsmith.json("converge")["hosts"]["role1"]["verdict"] == "changed"
-            docker.boot(BOOTED, image["image_id"], owner="lab")
-            # Not by SSH: the role may have closed the way that the host was reached by.
-            for target in (f"docker:{BOOTED}", f"docker-image:{image['reference']}"):
-                found = goldsmith.json("compare", target, f"docker:{lab.container('role1')}")
-                assert found["unexplained"] == 0, found
-        finally:
-            proc.run(["docker", "rm", "--force", "--volumes", BOOTED], check=False)
-            proc.run(["docker", "rmi", "--force", image["image_id"]], check=False)
+    assert_equal(tmp_path, base, "role", "role1")
+
+
+def test_image_and_host_are_equal_with_all_roles(tmp_path: Path, base: str) -> None:
+    project = tmp_path / "web"
+    Goldsmith(tmp_path)("init", str(project))
+    shared = ROOT / "molecule" / "shared" / "all_roles.yml"
+    (project / "site.yml").write_text(f"- name: All roles\n  ansible.builtin.import_playbook: {shared}\n")
+    default = ROOT / "molecule" / "default" / "inventory"
+    [more] = (default / "host_vars").iterdir()
+    text = more.read_text().replace("{{ inventory_dir }}", str(default)).replace("project_dir: ", "example_dir: ")
+    with (project / "inventory" / "group_vars" / "web.yml").open("a") as file:
+        file.write(text.removeprefix("---"))
+    assert_equal(project, base, "web", "web1")
