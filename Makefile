@@ -15,11 +15,11 @@ setup: ## install what is missing (apt, .venv) and start Docker
 demo: setup ## the main job: one definition, an image and two live hosts, and the proof that they are equal
 	@scripts/with-docker.sh python examples/demo.py
 
-test: setup ## everything that CI runs: lint, unit, then real Docker, Packer, sshd, Molecule
-	@scripts/with-docker.sh scripts/test.sh lint reference galaxy sanity unit integration molecule molecule_changed leftovers
+test: setup ## everything that CI runs: lint, unit, then real Docker, Packer, sshd, Molecule and QEMU
+	@scripts/with-docker.sh scripts/test.sh lint reference galaxy sanity unit integration molecule molecule_changed vm leftovers
 
-test-all: test ## test, and what takes hours: virtual machines, every scenario, each role's image and host, old ansible-cores, mutation
-	@scripts/with-docker.sh scripts/test.sh vm slow molecule_roles matrix mutation leftovers
+test-all: test ## test, and what takes hours: every scenario, each role's image and host, old ansible-cores, mutation
+	@scripts/with-docker.sh scripts/test.sh slow molecule_roles matrix mutation leftovers
 
 matrix: setup ## unit tests and the scenario `default` with each ansible-core that we support
 	@scripts/with-docker.sh scripts/test.sh matrix leftovers
