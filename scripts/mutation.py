@@ -98,6 +98,7 @@ class Bench:
         shutil.copytree(ROOT / "molecule" / scenario, self.scenario)
         (folder / "molecule" / "shared").symlink_to(ROOT / "molecule" / "shared")
         (folder / "examples").symlink_to(ROOT / "examples")
+        (folder / "roles").symlink_to(tree / "roles")
         self.inventory = self.scenario / "inventory"
         for path in self.inventory.rglob("*.yml"):
             path.write_text(path.read_text(encoding="utf-8").replace("goldsmith-molecule-", mark), encoding="utf-8")
