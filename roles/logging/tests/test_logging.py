@@ -47,6 +47,10 @@ def test_journal_settings_are_the_last_word(host: Any, journal: dict[str, str]) 
     assert (folder.user, folder.group, folder.mode) == ("root", "root", 0o755)
 
 
+def test_nothing_of_an_earlier_release_is_left(host: Any) -> None:
+    assert not host.file("/etc/systemd/journald.conf.d/91-goldsmith-logging.conf").exists
+
+
 def test_the_journal_keeps_within_its_limit(host: Any, journal: dict[str, str]) -> None:
     said = host.check_output("journalctl --boot --identifier=systemd-journald --output=cat").splitlines()
     assert [line for line in said if "Unknown key" in line or "Failed to parse" in line] == []
