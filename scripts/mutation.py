@@ -158,7 +158,8 @@ class Bench:
                 return "converge"
             if not self.play(books.get("converge", f"{ROOT}/molecule/shared/role.yml")):
                 return "converge"
-            argv = ["pytest", "-q", "-x", "-p", "no:cacheprovider", f"--hosts=ansible://{self.machine}"]
+            # By docker exec, many times as fast as a module of Ansible for every command.
+            argv = ["pytest", "-q", "-x", "-p", "no:cacheprovider", f"--hosts=docker://{self.machine}"]
             argv += [f"--ansible-inventory={self.inventory}", *self.tests()]
             return "" if self.quiet(argv) else "verify"
         finally:
