@@ -106,6 +106,7 @@ def test_image_and_host_are_equal_with_all_roles(tmp_path: Path, base: str) -> N
     Goldsmith(tmp_path)("init", str(project))
     shared = ROOT / "molecule" / "shared" / "all_roles.yml"
     (project / "site.yml").write_text(f"- name: All roles\n  ansible.builtin.import_playbook: {shared}\n")
+    (project / "inventory" / "hosts.yml").write_text("web:\n  hosts:\n    web1:\n")
     default = ROOT / "molecule" / "default" / "inventory"
     [more] = (default / "host_vars").iterdir()
     text = more.read_text().replace("{{ inventory_dir }}", str(default)).replace("project_dir: ", "example_dir: ")
