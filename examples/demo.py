@@ -28,7 +28,7 @@ WORK = ROOT / ".cache" / "demo"
 PROJECT = WORK / "web"
 MANIFESTS = WORK / "manifests"
 BASE = "goldsmith/base:debian-bookworm"
-BOOTED = "goldsmith-demo-image"
+BOOTED = f"goldsmith-demo-{os.getpid()}-image"
 SECTIONS = ("packages", "files", "units", "users")
 CHANGE = "echo 'client_max_body_size 1g;' > /etc/nginx/conf.d/upload.conf && nginx -s reload"
 
@@ -117,7 +117,7 @@ def main() -> int:
         proc.run(["docker", "rmi", "--force", str(before)], check=False)  # the image of an earlier definition
 
     title("3. Converge: ansible-runner makes two live hosts of it, over SSH")
-    lab = Lab(WORK / "ssh", BASE, ["web1", "web2"], prefix="goldsmith-demo-")
+    lab = Lab(WORK / "ssh", BASE, ["web1", "web2"])
     os.environ.update(lab.environment)
     with lab:
         goldsmith("converge")

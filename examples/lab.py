@@ -6,6 +6,7 @@ key lies in root's authorized_keys, as a cloud or an installer would put it.
 
 from __future__ import annotations
 
+import os
 from collections.abc import Sequence
 from pathlib import Path
 from types import TracebackType
@@ -16,17 +17,17 @@ from goldsmith import docker, proc
 class Lab:
     """Hosts by name, and an ssh_config that reaches them. A context manager: it leaves nothing behind."""
 
-    def __init__(self, folder: Path, image: str, names: Sequence[str], *, prefix: str) -> None:
+    def __init__(self, folder: Path, image: str, names: Sequence[str]) -> None:
         self.folder = folder
         self.image = image
         self.names = tuple(names)
-        self.prefix = prefix
         self.ssh_config = folder / "ssh_config"
         self.known_hosts = folder / "known_hosts"
         self.key = folder / "id_ed25519"
 
     def container(self, name: str) -> str:
-        return f"{self.prefix}{name}"
+        """The container's name: this process's own, whatever a killed run, or one in another clone, has there."""
+        return f"goldsmith-lab-{os.getpid()}-{name}"
 
     def __enter__(self) -> Lab:
         self.folder.mkdir(parents=True, exist_ok=True)

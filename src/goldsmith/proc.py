@@ -125,7 +125,7 @@ def run(
 
     Raises:
         ToolError: the program is not installed.
-        GoldsmithError: `check` and it failed (the message ends with its last line of error), or it
+        GoldsmithError: `check` and it failed (the message ends with its last line of error that says why), or it
             ran longer than `timeout` seconds.
     """
     command = (require(argv[0]), *argv[1:])
@@ -156,7 +156,8 @@ def run(
         raise
     done = Completed(tuple(argv), process.returncode, stdout, stderr)
     if check and done.code != 0:
-        lines = (done.error or done.text).splitlines()
+        # Docker ends every complaint with a pointer to its --help, which names no cause.
+        lines = [line for line in (done.error or done.text).splitlines() if line and "--help'" not in line]
         reason = lines[-1] if lines else f"exit code {done.code}"
         raise GoldsmithError(f"{' '.join(argv[:3])} failed: {reason}")
     return done

@@ -82,7 +82,7 @@ def project(tmp_path_factory: pytest.TempPathFactory, base: str) -> Path:
 @pytest.fixture(scope="session")
 def lab(tmp_path_factory: pytest.TempPathFactory, base: str) -> Iterator[Lab]:
     """Two bare hosts with sshd, web1 and web2."""
-    with Lab(tmp_path_factory.mktemp("lab"), base, ["web1", "web2"], prefix="goldsmith-test-") as hosts:
+    with Lab(tmp_path_factory.mktemp("lab"), base, ["web1", "web2"]) as hosts:
         yield hosts
 
 
@@ -102,7 +102,7 @@ def image(goldsmith: Goldsmith) -> Iterator[dict[str, Any]]:
 @pytest.fixture(scope="session")
 def booted(image: dict[str, Any]) -> Iterator[str]:
     """The image, booted; the container's name."""
-    name = "goldsmith-test-booted"
+    name = f"goldsmith-test-{os.getpid()}-booted"
     try:
         docker.boot(name, image["image_id"], owner="lab")
         yield name

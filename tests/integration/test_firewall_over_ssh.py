@@ -19,7 +19,7 @@ TRIAL = 12
 
 @pytest.fixture
 def host(tmp_path: Path, base: str) -> Iterator[Lab]:
-    with Lab(tmp_path / "lab", base, ["walled1"], prefix="goldsmith-test-") as lab:
+    with Lab(tmp_path / "lab", base, ["walled1"]) as lab:
         yield lab
 
 

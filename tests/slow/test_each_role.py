@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 from pathlib import Path
 from typing import Any
 
@@ -42,7 +43,7 @@ rules:
     key: /root/.ssh/authorized_keys
     reason: the key by which the controller reaches a live host
 """
-BOOTED = "goldsmith-test-role"
+BOOTED = f"goldsmith-test-{os.getpid()}-booted"
 
 
 def playbook(role: str) -> str:
@@ -72,7 +73,7 @@ def variables(role: str) -> dict[str, Any]:
 
 def assert_equal(folder: Path, base: str, image: str, host: str) -> None:
     """Build the project's image and converge its host: what is booted, what lies at rest and what lives are equal."""
-    with Lab(folder / "lab", base, [host], prefix="goldsmith-test-") as lab:
+    with Lab(folder / "lab", base, [host]) as lab:
         goldsmith = Goldsmith(folder, lab.environment)
         built = goldsmith.json("build", image)
         try:

@@ -28,6 +28,12 @@ def test_a_failure_says_the_last_line_of_error() -> None:
         proc.run(["sh", "-c", "echo it is broken >&2; exit 3"])
 
 
+def test_a_failure_says_why_and_not_where_help_is() -> None:
+    words = b"docker: the name is in use.\n\nRun 'docker run --help' for more information\n"
+    with pytest.raises(GoldsmithError, match="the name is in use"):
+        proc.run(["sh", "-c", "cat >&2; exit 3"], stdin=words)
+
+
 def test_a_missing_program_says_how_to_install_it(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv("PATH", "/nonexistent")
     with pytest.raises(ToolError) as error:

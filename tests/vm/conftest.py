@@ -15,8 +15,8 @@ from goldsmith import docker, proc
 from tests.paths import ROOT
 
 PROJECT = Path(__file__).parent
-CONTAINER = "goldsmith-test-tree"
-IMAGE = "goldsmith-test-tree"
+CONTAINER = f"goldsmith-test-{os.getpid()}-tree"
+IMAGE = CONTAINER
 TOOLS = ("ansible-playbook", "docker", "goldsmith", "qemu-img", "qemu-system-x86_64", "ssh")
 
 
