@@ -174,12 +174,13 @@ def examine(role: str, *, sample: int, seed: str) -> list[str]:
         todo = random.Random(f"{seed}{role}").sample(todo, min(sample, len(todo)))  # noqa: S311 - a choice of tests
     with tempfile.TemporaryDirectory(prefix="goldsmith-mutation-") as folder:
         benches = [Bench(Path(folder) / scenario, role, scenario) for scenario in (f"{role}_full", role)]
-        for bench in benches:
-            if bench.verdict(None):
-                return [f"{role}: {bench.scenario.name} fails without any mutation:\n{bench.last[-3000:]}"]
+        sound: set[Bench] = set()
         for number, mutation in enumerate(todo, 1):
             started = time.monotonic()
             for bench in benches:
+                if bench not in sound and bench.verdict(None):
+                    return [f"{role}: {bench.scenario.name} fails without any mutation:\n{bench.last[-3000:]}"]
+                sound.add(bench)
                 killed = bench.verdict(mutation)
                 if killed:
                     break
