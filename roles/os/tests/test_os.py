@@ -23,7 +23,7 @@ def test_packages_are_installed_and_purged(host: Any, variables: dict[str, Any])
 
 def test_files_are_roots(host: Any) -> None:
     files = "/etc/default/locale /etc/timezone /etc/sysctl.d/90-goldsmith.conf"
-    assert set(host.check_output(f"stat -c '%U %G %a' {files}").splitlines()) == {"root root 644"}
+    assert set(host.check_output(f"stat -L -c '%U %G %a' {files}").splitlines()) == {"root root 644"}
 
 
 # Language and time zone
@@ -41,6 +41,10 @@ def test_who_logs_in_gets_the_default_locale(host: Any, variables: dict[str, Any
     shown = host.run("env --ignore-environment PATH=/usr/bin:/bin " + LOGIN, "locale; locale charmap").stdout.split()
     assert f"LANG={variables['os_locale']}" in shown
     assert shown[-1] == ("UTF-8" if variables["os_locale"].lower().endswith(("utf-8", "utf8")) else shown[-1])
+
+
+def test_services_get_the_default_locale(host: Any, variables: dict[str, Any]) -> None:
+    assert f"System Locale: LANG={variables['os_locale']}" in host.check_output("localectl")
 
 
 @pytest.mark.parametrize("season", ["@1735732800", "@1751328000"], ids=["January", "July"])
