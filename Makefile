@@ -1,6 +1,6 @@
 # Goldsmith. `make` alone lists what there is. Everything installs what it needs; all of it can be run again.
 .DEFAULT_GOAL := help
-.PHONY: help setup demo test test-all lint sanity unit integration molecule vm matrix lock docs reference clean
+.PHONY: help setup demo test test-all lint sanity unit integration molecule vm mutation matrix lock docs reference clean
 
 SHELL := /bin/bash
 export PATH := $(CURDIR)/.venv/bin:$(PATH)
@@ -20,6 +20,9 @@ test: setup ## everything that CI runs: lint, unit, then real Docker, Packer, ss
 
 test-all: test ## test, and what takes hours: every scenario, each role's image and host, old ansible-cores, mutation
 	@scripts/with-docker.sh scripts/test.sh slow molecule_roles matrix mutation leftovers
+
+mutation: setup ## every task of every role is taken out once, and an assertion must notice; many hours (test-all: one of each)
+	@scripts/with-docker.sh python scripts/mutation.py
 
 matrix: setup ## unit tests and the scenario `default` with each ansible-core that we support
 	@scripts/with-docker.sh scripts/test.sh matrix leftovers

@@ -31,22 +31,26 @@ def test_assertions_hold_on_a_real_machine(hardened: vm.Machine) -> None:
     assert {check["role"] for check in result["checks"]} >= {"firewall", "hardening", "os", "ssh", "time", "users"}
 
 
-def audited(machine: vm.Machine) -> Path:
+def audited(machine: vm.Machine, label: str = "") -> Path:
     """lynis' report of a machine, kept for people to read."""
     machine.ssh(
         "apt-get -qq update && DEBIAN_FRONTEND=noninteractive apt-get -qq install -y --no-install-recommends lynis"
     )
     machine.ssh("lynis audit system --no-colors --quick >/dev/null 2>&1; test -s /var/log/lynis-report.dat")
     ARTIFACTS.mkdir(exist_ok=True)
-    report = ARTIFACTS / f"lynis-{machine.name}.dat"
+    report = ARTIFACTS / f"lynis-{label or machine.name}.dat"
     report.write_bytes(machine.ssh("cat /var/log/lynis-report.dat").stdout)
     return report
 
 
-def test_audit_finds_it_hardened_beside_a_bare_machine(hardened: vm.Machine, bare: vm.Machine) -> None:
-    with ThreadPoolExecutor() as pool:
-        reports = list(pool.map(audited, (bare, hardened)))
-    argv = ["python", "scripts/lynis.py", "--minimum", str(MINIMUM), "--bare", *map(str, reports)]
+def judge(bare: Path, hardened: Path) -> None:
+    """Every warning is waived with a reason in tests/lynis/waivers.yml, and the index is high enough."""
+    argv = ["python", "scripts/lynis.py", "--minimum", str(MINIMUM), "--bare", str(bare), str(hardened)]
     done = subprocess.run(argv, cwd=ROOT, capture_output=True, text=True, check=False)
     print(done.stdout)
     assert done.returncode == 0, done.stdout + done.stderr
+
+
+def test_audit_finds_it_hardened_beside_a_bare_machine(hardened: vm.Machine, bare: vm.Machine) -> None:
+    with ThreadPoolExecutor() as pool:
+        judge(*pool.map(audited, (bare, hardened)))
