@@ -408,8 +408,10 @@ def _export_disk(what: Disk, form: Format, target: Path, progress: Progress, com
 
 def _check_disk(what: Disk, form: Format, image: Path) -> None:
     answer = proc.run(compare_argv(what, form, image), check=False)
-    if answer.code != 0:
-        raise _refused(form, (answer.text or answer.error).splitlines()[-1])
+    said = (answer.text or answer.error).splitlines() or [f"exit code {answer.code}"]
+    # Of two sizes it only warns, if nothing but zeros is in the longer end; a partition table's copy lies at the end.
+    if answer.code != 0 or len(said) > 1:
+        raise _refused(form, said[0] if answer.code == 0 else said[-1])
 
 
 def _ova(what: Disk, form: Format, target: Path, machine: descriptors.Machine, progress: Progress) -> None:

@@ -161,6 +161,21 @@ def test_what_docker_export_does_to_every_image(difference: Difference, fine: bo
     assert export.dockers_own(difference) is fine
 
 
+def test_a_disk_of_another_size_is_refused(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    path = tmp_path / "web.raw"
+    path.write_bytes(bytes(2**20))
+
+    def run(argv: list[str], **_options: Any) -> proc.Completed:
+        return proc.Completed(tuple(argv), 0, b"Warning: Image size mismatch!\nImages are identical.\n", b"")
+
+    monkeypatch.setattr(proc, "run", run)
+    monkeypatch.setattr(proc, "require", lambda program: program)
+    progress = Progress(Console(quiet=True), "")
+    with pytest.raises(GoldsmithError, match="is not the source: Warning: Image size mismatch!"):
+        export.export(export.Disk(path, "raw", 2**20), "web", [export.FORMATS["vdi"]], tmp_path / "out", progress)
+    assert not (tmp_path / "out").exists()
+
+
 def test_nothing_but_an_artifact_is_replaced(tmp_path: Path) -> None:
     source = tmp_path / "web.raw"
     source.write_bytes(bytes(512))
