@@ -11,7 +11,7 @@ if [ -d .cache/vm ] && [ -x .venv/bin/python ]; then .venv/bin/python examples/v
 # Not every image with our label: those of projects elsewhere are their owners'.
 if as_root docker version >/dev/null 2>&1; then
   label=label=org.goldsmith.owner
-  containers=$(for owner in build lab molecule; do as_root docker ps --all --quiet --filter "$label=$owner"; done)
+  containers=$(for owner in build export lab molecule; do as_root docker ps --all --quiet --filter "$label=$owner"; done)
   [ -z "$containers" ] || echo "$containers" | as_root xargs docker rm --force --volumes
   images=$(
     cat .cache/demo/web/artifacts/images/*/provenance.json examples/web/artifacts/images/*/provenance.json 2>/dev/null |

@@ -24,6 +24,8 @@ need shellcheck shellcheck
 python3 -c 'import ensurepip, venv' 2>/dev/null || missing="$missing python3-venv"
 need qemu-img qemu-utils
 need qemu-system-x86_64 qemu-system-x86
+need skopeo skopeo
+need zstd zstd
 if [ -n "$missing" ]; then
   say "apt-get install$missing"
   as_root apt-get update -qq

@@ -21,6 +21,7 @@ from goldsmith import collect as collecting
 from goldsmith import compare as comparing
 from goldsmith import config, docker, doctor, files, inventory, manifest, policy, proc, report, resources
 from goldsmith import converge as converging
+from goldsmith import export as exporting
 from goldsmith import verify as verifying
 from goldsmith.errors import GoldsmithError, UsageError
 from goldsmith.progress import Progress
@@ -344,10 +345,77 @@ def _print_checks(result: verifying.Result) -> None:
         err.print(f"  hint: {escape(problem.hint)}", highlight=False, soft_wrap=True)
 
 
+def _formats_of(kind: str) -> str:
+    return ", ".join(name for name, form in exporting.FORMATS.items() if form.made_of == kind)
+
+
+def _format_names(incomplete: str) -> list[str]:
+    """For the shell's completion."""
+    return [name for name in exporting.FORMATS if name.startswith(incomplete)]
+
+
+def _compressions(incomplete: str) -> list[str]:
+    """For the shell's completion."""
+    return [name for name in exporting.COMPRESSIONS if name.startswith(incomplete)]
+
+
+@app.command()
+def export(
+    source: Annotated[
+        str,
+        typer.Argument(
+            help="A disk image (raw or qcow2), an image's name in goldsmith.yml, or docker-image:NAME.",
+            show_default=False,
+        ),
+    ],
+    form: Annotated[
+        list[str],
+        typer.Option(
+            "--format",
+            "-f",
+            help=f"Of a disk: {_formats_of('disk')}. Of a Docker image: {_formats_of('docker')}. May be repeated.",
+            autocompletion=_format_names,
+            show_default=False,
+        ),
+    ],
+    compress: Annotated[
+        str, typer.Option("--compress", help="zstd or gzip.", autocompletion=_compressions, show_default=False)
+    ] = "",
+    output: Annotated[
+        Path | None, typer.Option("--output", "-o", help="Folder to write to. Default: artifacts/export.")
+    ] = None,
+    as_json: JsonOption = False,
+    project: ProjectOption = HERE,
+) -> None:
+    """Write a disk image, or a Docker image, in the formats that hypervisors and other programs read.
+
+    Each artifact is read back and compared with the source before it gets its name, and has a .sha256 file. All of
+    one export appear together; one that fails or is interrupted leaves nothing behind.
+
+    Example:  goldsmith export disk.qcow2 --format ova --format vhdx
+    """
+    chosen = exporting.formats(form, compress)
+    what, name, folder = exporting.source(source, project)
+    with Progress(err, f"export {source}") as progress:
+        made = exporting.export(what, name, chosen, output or folder, progress, compress=compress)
+    if as_json:
+        _print_json([artifact.to_json() for artifact in made])
+        return
+    table = Table(box=None, pad_edge=False)
+    table.add_column("format")
+    table.add_column("MiB", justify="right")
+    table.add_column("seconds", justify="right")
+    table.add_column("file", overflow="fold")
+    for artifact in made:
+        size, seconds = f"{artifact.bytes / 2**20:.1f}", f"{artifact.seconds:.1f}"
+        table.add_row(artifact.format, size, seconds, escape(_short(artifact.path)))
+    out.print(table)
+
+
 @app.command()
 def clean() -> None:
-    """Remove what builds and verifications that were killed left in Docker. Images that were built stay."""
-    removed = [what for owner in ("build", "verify") for what in docker.remove(f"{docker.OWNER}={owner}")]
+    """Remove what builds, verifications and exports that were killed left in Docker. Images that were built stay."""
+    removed = [what for owner in ("build", "verify", "export") for what in docker.remove(f"{docker.OWNER}={owner}")]
     err.print("\n".join(f"removed {what}" for what in removed) or "nothing was left", highlight=False)
 
 

@@ -75,6 +75,16 @@ def collect(target: Target, hosts: inventory.Inventory | None = None) -> Manifes
     return manifest.parse(_COLLECTORS[target.kind](target, hosts), str(target), name=str(target))
 
 
+def of_archive(path: Path, name: str) -> Manifest:
+    """Manifest of the image in a file that `docker save` wrote, or that is laid out as such a one; `name` says whose.
+
+    Raises:
+        GoldsmithError: the file is no image archive, or is cut short.
+    """
+    target = Target("docker-image", name)
+    return manifest.parse(_archived(target, path), str(target), name=str(target))
+
+
 @functools.cache
 def _archive() -> bytes:
     """The collector as a zip archive that Python can run."""
@@ -100,7 +110,7 @@ def _image(target: Target, _hosts: inventory.Inventory | None) -> bytes:
     with tempfile.TemporaryDirectory(prefix="goldsmith-collect-") as folder:
         saved = str(Path(folder) / "image.tar")
         proc.run(["docker", "save", "--output", saved, image["Id"]])  # by name it would be every tag's image
-        return _local(target, "--docker-archive", saved)
+        return _archived(target, Path(saved))
 
 
 def _container(target: Target, _hosts: inventory.Inventory | None) -> bytes:
@@ -120,6 +130,10 @@ def _folder(target: Target, _hosts: inventory.Inventory | None) -> bytes:
     if not path.is_dir():
         raise UsageError(f"there is no folder {path}", hint="name the root of a system, as in dir:/mnt/image")
     return _local(target, "--root", str(path), "--scope", "rest")
+
+
+def _archived(target: Target, path: Path) -> bytes:
+    return _local(target, "--docker-archive", str(path))
 
 
 def _local(target: Target, *arguments: str) -> bytes:

@@ -72,6 +72,9 @@ TOOLS = (
         ("mmdebstrap", "--version"),
         required=False,
     ),
+    Tool("qemu-img", "export of disks", _apt("qemu-utils"), ("qemu-img", "--version"), required=False),
+    Tool("skopeo", "export to oci", _apt("skopeo"), ("skopeo", "--version"), required=False),
+    Tool("zstd", "export --compress zstd", _apt("zstd"), ("zstd", "--version"), required=False),
     Tool(
         "goldsmith.core",
         "the example's definition",

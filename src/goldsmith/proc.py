@@ -26,7 +26,10 @@ INSTALL = {
     "git": "apt-get install git",
     "mmdebstrap": "apt-get install mmdebstrap",
     "packer": "apt-get install packer",
+    "qemu-img": "apt-get install qemu-utils",
+    "skopeo": "apt-get install skopeo",
     "ssh": "apt-get install openssh-client",
+    "zstd": "apt-get install zstd",
 }
 """Program -> the command that installs it on Debian."""
 

@@ -14,7 +14,7 @@ import pytest
 from goldsmith import __version__
 from tests.paths import EXAMPLE, FIXTURES
 
-COMMANDS = ("init", "doctor", "build", "converge", "collect", "compare", "verify", "clean")
+COMMANDS = ("init", "doctor", "build", "converge", "collect", "compare", "verify", "export", "clean")
 
 
 def run(*arguments: str, cwd: Path = EXAMPLE, **environment: str) -> subprocess.CompletedProcess[str]:
@@ -42,13 +42,22 @@ def test_help_lists_the_exit_codes() -> None:
     assert "3 unexplained differences" in run("--help").stdout
 
 
-def test_shell_completion_knows_the_images() -> None:
-    environment = {"_GOLDSMITH_COMPLETE": "complete_bash", "COMP_WORDS": "goldsmith build w", "COMP_CWORD": "2"}
+@pytest.mark.parametrize(
+    ("words", "known"),
+    [
+        ("goldsmith build w", ["web"]),
+        ("goldsmith export disk.raw --format v", ["vmdk", "vdi", "vhdx", "vhd"]),
+        ("goldsmith export disk.raw --compress z", ["zstd"]),
+    ],
+)
+def test_shell_completion(words: str, known: list[str]) -> None:
+    last = str(len(words.split()) - 1)
+    environment = {"_GOLDSMITH_COMPLETE": "complete_bash", "COMP_WORDS": words, "COMP_CWORD": last}
     program = str(Path(sys.executable).parent / "goldsmith")
     done = subprocess.run(
         [program], cwd=EXAMPLE, env={**os.environ, **environment}, capture_output=True, text=True, check=False
     )
-    assert done.stdout.split() == ["web"]
+    assert done.stdout.split() == known
 
 
 @pytest.fixture

@@ -12,6 +12,8 @@ from goldsmith import doctor
         ("Docker version 20.10.24+dfsg1, build 297e128", "20.10.24+dfsg1"),
         ("OpenSSH_9.2p1 Debian-2+deb12u7, OpenSSL 3.0.17", "9.2p1"),
         ("git version 2.39.5", "2.39.5"),
+        ("qemu-img version 7.2.22 (Debian 1:7.2+dfsg-7+deb12u18)\nCopyright (c) 2003-2022", "7.2.22"),
+        ("*** zstd command line interface 64-bits v1.5.4, by Yann Collet ***", "1.5.4"),
         ("ansible-playbook [core 2.19.14]", "2.19.14"),
     ],
 )
