@@ -59,6 +59,16 @@ build {
     valid_exit_codes = [0, 2]
   }
 
+  # /var/tmp: a container's /tmp is a tmpfs, into which Docker copies nothing.
+  dynamic "provisioner" {
+    for_each = length(var.scripts_before) > 0 ? [var.scripts_before] : []
+    labels   = ["shell"]
+    content {
+      scripts       = provisioner.value
+      remote_folder = "/var/tmp"
+    }
+  }
+
   provisioner "ansible" {
     playbook_file = local.playbook
     host_alias    = local.machine
@@ -89,6 +99,15 @@ build {
       "ANSIBLE_CALLBACK_RESULT_FORMAT=json",
       "ANSIBLE_RETRY_FILES_ENABLED=0",
     ]
+  }
+
+  dynamic "provisioner" {
+    for_each = length(var.scripts_after) > 0 ? [var.scripts_after] : []
+    labels   = ["shell"]
+    content {
+      scripts       = provisioner.value
+      remote_folder = "/var/tmp"
+    }
   }
 
   post-processor "docker-tag" {

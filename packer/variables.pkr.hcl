@@ -42,6 +42,18 @@ variable "ansible_arguments" {
   description = "More arguments for ansible-playbook, for instance [\"--extra-vars=@vars.json\"]."
 }
 
+variable "scripts_before" {
+  type        = list(string)
+  default     = []
+  description = "Shell scripts that run in the machine before the roles. The role scripts is the better place."
+}
+
+variable "scripts_after" {
+  type        = list(string)
+  default     = []
+  description = "Shell scripts that run in the machine after the roles, and so after it was sealed: what they leave stays."
+}
+
 variable "build_id" {
   type        = string
   default     = "by-hand"

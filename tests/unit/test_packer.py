@@ -28,6 +28,7 @@ TARGETS = {
 }
 AMD64_ONLY = {"virtualbox-iso.image", "hyperv-iso.image", "digitalocean.image"}
 VAR_FILES = sorted(TEMPLATE.glob("targets/*.pkrvars.hcl"))
+EXAMPLES = re.findall(r"```hcl\n(.*?)```", (ROOT / "docs/targets.md").read_text(encoding="utf-8"), re.DOTALL)
 
 ANSIBLE = """\
 #!/bin/sh
@@ -259,3 +260,34 @@ def test_container_is_reached_without_ssh_and_no_hook_runs(packer: Path) -> None
     assert "docker exec" not in log
     assert "docker cp" not in log
     assert log.endswith("docker tag sha256:abc goldsmith/web:latest\n")
+
+
+def test_hooks_run_before_and_after_the_roles(packer: Path) -> None:
+    for name in ("first", "second", "last"):
+        Path(f"{name}.sh").write_text("#!/bin/sh\n")
+    code, said = run(
+        "build", "-only=docker.image", '-var=scripts_before=["first.sh", "second.sh"]', '-var=scripts_after=["last.sh"]'
+    )
+    assert code == 0, said
+    assert re.findall(r"shell script: (\w+)\.sh|(Provisioning with Ansible)", said) == [
+        ("first", ""),
+        ("second", ""),
+        ("", "Provisioning with Ansible"),
+        ("last", ""),
+    ]
+    assert "docker exec -i c0ffee /bin/sh -c (rm -f /var/tmp/script_" in Path("log").read_text()
+
+
+@pytest.mark.parametrize("example", EXAMPLES, ids=lambda example: example.split('"')[1])
+def test_documented_provisioner_fits_into_the_template(packer: Path, example: str) -> None:
+    """Where the documentation says: before Ansible's."""
+    for name in re.findall(r'= \[?"([\w/.]+)"', example):
+        path = Path(name)
+        (path.parent if path.suffix else path).mkdir(parents=True, exist_ok=True)
+        if path.suffix:
+            path.touch()
+    build = packer / "build.pkr.hcl"
+    build.write_text(build.read_text().replace('  provisioner "ansible" {', example + '\n  provisioner "ansible" {'))
+    code, said = run("validate", "-only=docker.image")
+    assert code == 0, said
+    assert run("fmt", "-check")[0] == 0
