@@ -4,10 +4,70 @@ locals {
   inventory  = var.inventory == "" ? [] : ["-i", var.inventory]
   directory  = abspath(var.inventory_directory == "" ? var.inventory : var.inventory_directory)
   repository = var.repository == "" ? "goldsmith/${var.name}" : var.repository
+
+  # How Ansible reaches the machine, by the type of its source. A type that is not here is an error, not a guess.
+  connection = {
+    # Straight into the container; Ansible's work files go to the tmpfs, not into the image.
+    docker = [
+      "ansible_connection=community.docker.docker",
+      "ansible_host={{ build `ID` }}",
+      "ansible_user=root",
+      "ansible_remote_tmp=/tmp/.ansible",
+    ]
+    qemu           = local.over_ssh
+    virtualbox-iso = local.over_ssh
+    virtualbox-ovf = local.over_ssh
+    vmware-iso     = local.over_ssh
+    vmware-vmx     = local.over_ssh
+    parallels-iso  = local.over_ssh
+    hyperv-iso     = local.over_ssh
+    amazon-ebs     = local.over_ssh
+    digitalocean   = local.over_ssh
+  }
+
+  # The setting that is ANSIBLE_SSH_ARGS elsewhere: Packer fills ssh_extra_args itself. A new machine's host key is not
+  # remembered, since the next build's machine has the same address and another key.
+  over_ssh = [
+    "ansible_connection=ssh",
+    "ansible_host={{ .Host }}",
+    "ansible_port={{ .Port }}",
+    "ansible_user=root",
+    "ansible_ssh_args='-o ControlMaster=auto -o ControlPersist=60s -o UserKnownHostsFile=/dev/null'",
+  ]
 }
 
 build {
-  sources = ["source.docker.image"]
+  sources = [
+    "source.docker.image",
+    "source.qemu.iso",
+    "source.qemu.disk",
+    "source.virtualbox-iso.image",
+    "source.virtualbox-ovf.image",
+    "source.vmware-iso.image",
+    "source.vmware-vmx.image",
+    "source.parallels-iso.image",
+    "source.hyperv-iso.image",
+    "source.amazon-ebs.image",
+    "source.digitalocean.image",
+  ]
+
+  # A cloud's first boot may still be at work with packages and accounts. 2: done, with warnings.
+  # The only condition on a name that can be wrong without harm: a container would find no cloud-init and go on.
+  provisioner "shell" {
+    except           = ["docker.image"]
+    inline           = ["if command -v cloud-init >/dev/null; then cloud-init status --wait; fi"]
+    valid_exit_codes = [0, 2]
+  }
+
+  # /var/tmp: a container's /tmp is a tmpfs, into which Docker copies nothing.
+  dynamic "provisioner" {
+    for_each = length(var.scripts_before) > 0 ? [var.scripts_before] : []
+    labels   = ["shell"]
+    content {
+      scripts       = provisioner.value
+      remote_folder = "/var/tmp"
+    }
+  }
 
   provisioner "ansible" {
     playbook_file = local.playbook
@@ -17,18 +77,13 @@ build {
     use_proxy     = false
 
     # One line: the machine and its variables.
-    # - Straight into the container. As a host variable, so that tasks delegated elsewhere keep their own connection.
-    # - Ansible's work files go to the tmpfs, not into the image.
+    # - As host variables, so that tasks delegated elsewhere keep their own connection.
     # - inventory_dir would be the folder of Packer's temporary file.
-    inventory_file_template = join(" ", [
-      "{{ .HostAlias }}",
-      "ansible_connection=community.docker.docker",
-      "ansible_host=${build.ID}",
-      "ansible_user=root",
-      "ansible_remote_tmp=/tmp/.ansible",
-      "ansible_python_interpreter=/usr/bin/python3",
-      "inventory_dir='${local.directory}'\n",
-    ])
+    inventory_file_template = join(" ", concat(
+      ["{{ .HostAlias }}"],
+      local.connection[source.type],
+      ["ansible_python_interpreter=/usr/bin/python3", "inventory_dir='${local.directory}'\n"],
+    ))
 
     # The whole inventory is there for its variables; the limit keeps the run off every host in it.
     extra_arguments = concat(
@@ -46,7 +101,17 @@ build {
     ]
   }
 
+  dynamic "provisioner" {
+    for_each = length(var.scripts_after) > 0 ? [var.scripts_after] : []
+    labels   = ["shell"]
+    content {
+      scripts       = provisioner.value
+      remote_folder = "/var/tmp"
+    }
+  }
+
   post-processor "docker-tag" {
+    only       = ["docker.image"]
     repository = local.repository
     tags       = var.tags
   }

@@ -14,8 +14,7 @@ lint() {
   shellcheck packer/*.sh scripts/*.sh roles/*/files/*.sh .ci/run
   local folder
   for folder in packer packer/plugins packer/targets; do packer fmt -check "$folder"; done
-  local target
-  for target in packer/targets/*.pkrvars.hcl; do packer validate -var-file="$target" packer/; done
+  scripts/validate-targets.sh
   python scripts/schemas.py --check
   python scripts/role_readme.py --check
 }

@@ -235,7 +235,7 @@ def _packer(
             progress.task(machine, task)
 
     done = proc.run(
-        ["packer", "build", "-color=false", f"-var-file={variables}", str(resources.folder("packer"))],
+        packer_command(variables),
         cwd=project.root,
         env={
             **definition.ansible_environment(project.root),
@@ -270,6 +270,12 @@ def _playbook(project: config.Project, image: config.Image, work: Path) -> Path:
     wrapper = work / "playbook.yml"
     wrapper.write_text(f"- ansible.builtin.import_playbook: {image.playbook}\n")
     return wrapper
+
+
+def packer_command(variables: Path) -> list[str]:
+    """The template has a source for every target; here one is built. Pure."""
+    template = str(resources.folder("packer"))
+    return ["packer", "build", "-color=false", "-only=docker.image", f"-var-file={variables}", template]
 
 
 def packer_variables(project: config.Project, plan: Plan, build_id: str, playbook: Path) -> dict[str, Any]:

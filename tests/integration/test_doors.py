@@ -26,6 +26,7 @@ def test_packer_builds_with_documented_variables_only(goldsmith: Goldsmith, imag
                 "packer",
                 "build",
                 "-color=false",
+                "-only=docker.image",
                 "-var-file=packer/targets/debian-12-amd64.pkrvars.hcl",
                 f"-var=repository={NAME}",
                 "packer/",

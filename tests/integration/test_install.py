@@ -75,6 +75,8 @@ def test_wheel_holds_what_the_harness_needs(artefacts: tuple[Path, Path]) -> Non
         "collector/tree.py",
         "packer/build.pkr.hcl",
         "packer/base-image.sh",
+        "packer/http/debian.preseed",
+        "packer/targets/debian-13-arm64.pkrvars.hcl",
         "example/goldsmith.yml",
         "policy/debian.yml",
     ):

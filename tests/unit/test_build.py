@@ -22,6 +22,13 @@ def test_variables_are_those_that_the_template_declares(tmp_path: Path) -> None:
     assert plan.reference == "goldsmith/web:kkkkkkkkkkkk"
 
 
+def test_of_all_targets_of_the_template_only_docker_is_built() -> None:
+    command = build.packer_command(Path("variables.json"))
+    assert command[:2] == ["packer", "build"]
+    assert [word for word in command if word.startswith("-only")] == ["-only=docker.image"]
+    assert command[-1] == str(ROOT / "packer")
+
+
 def test_without_git_the_provenance_has_no_revision(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv("PATH", "/nonexistent")
     assert build._git(tmp_path) is None
