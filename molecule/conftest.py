@@ -11,4 +11,4 @@ import pytest
 def role_path(request: pytest.FixtureRequest) -> Path:
     """The folder of that role."""
     scenario = request.path.parents[1].name
-    return Path(__file__).parents[1] / "roles" / scenario.removesuffix("_full")
+    return Path(__file__).parents[1] / "roles" / scenario.removesuffix("_full").removesuffix("_off")

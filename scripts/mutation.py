@@ -3,9 +3,9 @@
 scripts/mutation.py [--sample N] [--seed TEXT] [ROLE...]
 
 For every task of the role (or N of them) a machine is made anew with the scenario ROLE_full, from a copy of the role
-that lacks that task; if nothing notices, with the scenario ROLE too. The mutation is killed if the play fails or an
-assertion does. Survivors must stand in tests/mutation.yml with a reason; a reason for what does not survive, or is no
-task, is an error too.
+that lacks that task; if nothing notices, with ROLE too, and with ROLE_off where there is one. The mutation is killed
+if the play fails or an assertion does. Survivors must stand in tests/mutation.yml with a reason; a reason for what does
+not survive, or is no task, is an error too.
 Exit: 0 no unexplained survivor, 1 some, 2 usage.
 """
 
@@ -173,7 +173,8 @@ def examine(role: str, *, sample: int, seed: str) -> list[str]:
     if sample:
         todo = random.Random(f"{seed}{role}").sample(todo, min(sample, len(todo)))  # noqa: S311 - a choice of tests
     with tempfile.TemporaryDirectory(prefix="goldsmith-mutation-") as folder:
-        benches = [Bench(Path(folder) / scenario, role, scenario) for scenario in (f"{role}_full", role)]
+        names = [name for name in (f"{role}_full", role, f"{role}_off") if (ROOT / "molecule" / name).is_dir()]
+        benches = [Bench(Path(folder) / scenario, role, scenario) for scenario in names]
         sound: set[Bench] = set()
         for number, mutation in enumerate(todo, 1):
             started = time.monotonic()

@@ -83,7 +83,9 @@ def current(role: Path) -> str:
 def scenarios(role: str, reference: set[str]) -> str:
     """The Molecule scenarios that are about a role."""
     names = ["default"] if role in reference else []
-    names += [name for name in (role, f"{role}_full") if (ROOT / "molecule" / name / "molecule.yml").exists()]
+    names += [
+        name for name in (role, f"{role}_full", f"{role}_off") if (ROOT / "molecule" / name / "molecule.yml").exists()
+    ]
     return ", ".join(f"[{name}](../molecule/{name})" for name in names)
 
 

@@ -85,7 +85,7 @@ molecule_changed() {
     echo "skipped: there is no $since in this clone, so no role counts as changed"
     return
   fi
-  git diff --name-only "$since" -- roles molecule | cut -d/ -f2 | sed 's/_full$//' | sort -u | while read -r role; do
+  git diff --name-only "$since" -- roles molecule | cut -d/ -f2 | sed -E 's/_(full|off)$//' | sort -u | while read -r role; do
     [ ! -d "molecule/${role}_full" ] || command molecule test --scenario-name "${role}_full" </dev/null
   done
 }

@@ -76,7 +76,7 @@ def test_each_role_is_in_the_definition_or_has_a_scenario_of_its_own() -> None:
         "default",
         "upgrade",
     }
-    alone = {name.removesuffix("_full") for name in scenarios}
+    alone = {name.removesuffix("_full").removesuffix("_off") for name in scenarios}
     assert {name.removeprefix("goldsmith.core.") for name in applied} | alone == {role.name for role in ROLES}
 
 
@@ -125,6 +125,17 @@ def test_no_role_asks_whether_it_is_in_a_container() -> None:
 
 def test_readmes_are_current(capsys: pytest.CaptureFixture[str]) -> None:
     assert script("role_readme").main(["--check"]) == 0, capsys.readouterr().out
+
+
+def test_handlers_of_hardening_share_their_names_with_no_other_role() -> None:
+    # Of two handlers of one name in a play only the one that was defined last runs.
+    names = {
+        role.name: {task[key] for task in load(path) for key in ("name", "listen") if key in task}
+        for role in ROLES
+        if (path := role / "handlers" / "main.yml").exists()
+    }
+    own = names.pop("hardening")
+    assert own & set().union(*names.values()) == set()
 
 
 # Scenarios
@@ -178,21 +189,43 @@ def test_each_role_has_a_scenario_with_its_defaults_and_one_with_almost_everythi
     assert [role.name for role in ROLES if not {role.name, f"{role.name}_full"} <= names] == []
 
 
-@pytest.mark.parametrize(
-    "scenario", [path for path in SCENARIOS if path.name.endswith("_full")], ids=lambda path: path.name
-)
-def test_a_full_scenario_overrides_almost_everything(scenario: Path) -> None:
-    role = ROOT / "roles" / scenario.name.removesuffix("_full")
+def inventory_variables(scenario: Path) -> dict[str, Any]:
     given: dict[str, Any] = {}
     for path in sorted(scenario.glob("inventory/**/*.yml")):
         found = load(path)
         given.update(found["all"].get("vars", {}) if "all" in found else found)
         for host in (found.get("all", {}).get("hosts") or {}).values():
             given.update(host or {})
+    return given
+
+
+@pytest.mark.parametrize(
+    "scenario", [path for path in SCENARIOS if path.name.endswith("_full")], ids=lambda path: path.name
+)
+def test_a_full_scenario_overrides_almost_everything(scenario: Path) -> None:
+    role = ROOT / "roles" / scenario.name.removesuffix("_full")
+    given = inventory_variables(scenario)
     # All switches turned over would leave nothing to test of the role hardening.
     known = {name: option for name, option in options(role).items() if option["type"] != "bool"}
     kept = [name for name, option in known.items() if given.get(name, option.get("default")) == option.get("default")]
     assert len(kept) <= max(1, len(known) / 4), kept
+
+
+def test_each_switch_of_hardening_is_on_in_one_scenario_and_off_in_another() -> None:
+    switches = {
+        name: option["default"]
+        for name, option in options(ROOT / "roles" / "hardening").items()
+        if option["type"] == "bool"
+    }
+    scenarios = [inventory_variables(path) for path in SCENARIOS if path.name.startswith("hardening")]
+    seen = {name: {given.get(name, default) for given in scenarios} for name, default in switches.items()}
+    assert {name: values for name, values in seen.items() if values != {True, False}} == {}
+
+
+def test_scenario_with_hardening_off_keeps_no_control_on() -> None:
+    given = inventory_variables(ROOT / "molecule" / "hardening_off")
+    known = options(ROOT / "roles" / "hardening")
+    assert [name for name, option in known.items() if given.get(name, option["default"]) is True] == []
 
 
 # Misspelt variables
