@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import importlib.util
 import io
+import json
 import os
 import re
 import shutil
@@ -233,6 +234,21 @@ def test_application_without_a_command_is_refused(tmp_path: Path) -> None:
 def test_ignored_variable_passes(tmp_path: Path) -> None:
     done = play(tmp_path, "nginx", "--extra-vars", '{"nginx_other": 1, "goldsmith_ignored_variables": ["nginx_other"]}')
     assert done.returncode == 0, done.stdout
+
+
+@pytest.mark.parametrize(
+    ("key", "instead"),
+    [
+        ("Port", "ssh_port"),
+        ("listenaddress", "ssh_listen_addresses"),
+        ("AllowUsers", "ssh_allow_users"),
+        ("ALLOWGROUPS", "ssh_allow_groups"),
+    ],
+)
+def test_ssh_setting_that_would_add_to_a_variable_is_refused(tmp_path: Path, key: str, instead: str) -> None:
+    done = play(tmp_path, "ssh", "--check", "--extra-vars", json.dumps({"ssh_settings": {key: "1", "UseDNS": "no"}}))
+    assert done.returncode == 2
+    assert f"ssh_settings has {key} (use {instead})" in " ".join((done.stdout + done.stderr).split())
 
 
 # Passwords of databases
