@@ -11,6 +11,7 @@ import shutil
 import subprocess
 import tarfile
 import threading
+from collections.abc import Iterator
 from pathlib import Path
 from types import ModuleType
 from typing import Any
@@ -86,6 +87,18 @@ def test_defaults_are_those_of_the_argument_specification(role: Path) -> None:
     specified = {name: option["default"] for name, option in options(role).items() if "default" in option}
     assert load(role / "defaults" / "main.yml") == specified
     assert list(load(role / "defaults" / "main.yml")) == list(options(role))
+
+
+@pytest.mark.parametrize("role", ROLES, ids=lambda role: role.name)
+def test_what_may_hold_a_secret_is_marked(role: Path) -> None:
+    def unmarked(given: dict[str, Any]) -> Iterator[str]:
+        for name, option in given.items():
+            secret = "secret" in str(option["description"]) or name.endswith("environment")
+            if ((secret and option["type"] == "dict") or name.endswith("password")) and not option.get("no_log"):
+                yield name
+            yield from unmarked(option.get("options", {}))
+
+    assert list(unmarked(options(role))) == []
 
 
 @pytest.mark.parametrize("role", ROLES, ids=lambda role: role.name)
