@@ -199,11 +199,11 @@ def _one(
     found: dict[str, Path] = {}
     for playbook in machine.playbooks:
         found |= roles.of_host(project, playbook, hosts, machine.name, {"goldsmith_delivery": machine.delivery})
-    short = {name.rpartition(".")[2]: path for name, path in found.items()}
+    named = names(found)
     for name in only:
-        if name not in short:
-            raise UsageError(f'no role "{name}" is applied to {machine.label}', hint=nearest(name, sorted(short)))
-    chosen = {name: path for name, path in short.items() if not only or name in only}
+        if name not in named:
+            raise UsageError(f'no role "{name}" is applied to {machine.label}', hint=nearest(name, sorted(named)))
+    chosen = {name: path for name, path in named.items() if not only or name in only}
     tests = {name: sorted((path / "tests").glob("test_*.py")) for name, path in chosen.items()}
     result.without += [name for name, paths in tests.items() if not paths and name not in result.without]
     paths = {path: name for name, paths in tests.items() for path in paths}
@@ -211,17 +211,27 @@ def _one(
         suite = _pytest(project, machine, list(paths), progress, folder)
         suite.set("name", machine.label)
         suites.append(suite)
-        by_file = {path.stem: name for path, name in paths.items()}
-        result.checks += read(suite, machine, by_file)
+        result.checks += read(suite, machine, {str(path.resolve()): name for path, name in paths.items()})
+
+
+def names(found: dict[str, Path]) -> dict[str, Path]:
+    """Roles without their collection's name, but for those that would then have the same name. Pure."""
+    short = Counter(name.rpartition(".")[2] for name in found)
+    return {
+        name if short[name.rpartition(".")[2]] > 1 else name.rpartition(".")[2]: path for name, path in found.items()
+    }
 
 
 def _pytest(
     project: config.Project, machine: Machine, paths: list[Path], progress: Progress, folder: Path
 ) -> ET.Element:
-    """Run pytest as it is, without the plugins and settings of whatever project this is run in."""
+    """Run pytest as it is, without the plugins and settings of whatever project this is run in.
+
+    Its root is / so that the report names each file by its whole path: several roles may have files of one name.
+    """
     report, settings = folder / "junit.xml", folder / "pytest.ini"
     settings.write_text("[pytest]\njunit_family = xunit1\n")
-    argv = [sys.executable, "-m", "pytest", "-c", str(settings), "--rootdir", str(folder), "--import-mode=importlib"]
+    argv = [sys.executable, "-m", "pytest", "-c", str(settings), "--rootdir=/", "--import-mode=importlib"]
     argv += ["-p", "testinfra.plugin", "-p", "goldsmith.pytest_plugin", "-p", "no:cacheprovider"]
     argv += ["--verbose", "--color=no", "--tb=short", f"--junit-xml={report}", f"--hosts=ansible://{machine.name}"]
     environment = {
@@ -250,11 +260,13 @@ def _pytest(
     suite = ET.parse(report).getroot().find("testsuite")  # noqa: S314 - pytest wrote it
     assert suite is not None  # noqa: S101 - its schema
     report.unlink()
+    for case in suite.iter("testcase"):
+        case.set("file", str(Path("/", case.get("file", "")).resolve()))
     return suite
 
 
 def read(suite: ET.Element, machine: Machine, role_of_file: dict[str, str]) -> list[Check]:
-    """The checks in a test suite of pytest's JUnit report (family xunit1). Pure."""
+    """The checks in a test suite of pytest's JUnit report (family xunit1), whose files have absolute paths. Pure."""
     found = []
     for case in suite.iter("testcase"):
         outcome, message = "passed", ""
@@ -262,7 +274,7 @@ def read(suite: ET.Element, machine: Machine, role_of_file: dict[str, str]) -> l
             if element.tag in {"failure", "error", "skipped"}:
                 outcome = "skipped" if element.tag == "skipped" else "failed"
                 message = _message(element)
-        role = role_of_file.get(Path(case.get("file", "")).stem, "")
+        role = role_of_file.get(case.get("file", ""), "")
         # testinfra puts the host first among the parameters.
         name = re.sub(
             rf"\[ansible://{re.escape(machine.name)}(?:-(.*))?\]$", r"[\1]", case.get("name", "")

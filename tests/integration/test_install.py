@@ -21,7 +21,7 @@ from tests.integration.conftest import Goldsmith
 from tests.paths import ROOT
 
 ALLOWED = re.compile(
-    r"(README\.md|CHANGELOG\.md|LICENSE|LICENSES/[\w.-]+|MANIFEST\.json|FILES\.json|meta/runtime\.yml"
+    r"(README\.md|CHANGELOG\.md|CONTRIBUTING\.md|docs/[\w-]+\.md|docs/schema/\w+\.schema\.json|LICENSE|LICENSES/[\w.-]+|MANIFEST\.json|FILES\.json|meta/runtime\.yml"
     r"|playbooks/\w+\.yml|plugins/(\w+/)+\w+\.py"
     r"|roles/\w+/(README\.md|(defaults|handlers|meta|tasks|vars)/\w+\.yml|(files|templates)/[\w.-]+|tests/test_\w+\.py))"
 )
@@ -60,6 +60,9 @@ def test_tarball_holds_what_is_allowed_and_all_of_it(artefacts: tuple[Path, Path
         capture_output=True,
     )
     assert set(wanted.stdout.decode().split()) - files == set()
+    linked = re.findall(r"\]\(([^)#:]+)[)#]", (ROOT / "README.md").read_text(encoding="utf-8"))
+    assert linked
+    assert [path for path in linked if path not in files] == []
 
 
 def test_both_have_the_same_version(artefacts: tuple[Path, Path]) -> None:

@@ -98,3 +98,13 @@ def test_examples_have_the_form_that_the_role_asks_for(role: Path) -> None:
         asked = {name: option for name, option in options(role).items() if name in given}
         done = ArgumentSpecValidator(asked).validate(given)
         assert done.error_messages == []
+
+
+@every_role
+def test_names_no_variable_that_no_role_has(role: Path) -> None:
+    every_option = {name for each in ROLES for name in options(each)}
+    first = yaml.safe_load((role / "tasks/main.yml").read_text(encoding="utf-8"))[0]
+    formerly = set(first["goldsmith.core.role_variables"].get("moved", {}))
+    prefixes = "|".join(each.name for each in ROLES)
+    named = set(re.findall(rf"`((?:{prefixes})_\w+)(?=[`:\[])", text(role)))
+    assert named - every_option - formerly == set()

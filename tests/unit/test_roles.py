@@ -4,12 +4,14 @@ from __future__ import annotations
 
 import importlib.util
 import io
+import json
 import os
 import re
 import shutil
 import subprocess
 import tarfile
 import threading
+from collections.abc import Iterator
 from pathlib import Path
 from types import ModuleType
 from typing import Any
@@ -85,6 +87,18 @@ def test_defaults_are_those_of_the_argument_specification(role: Path) -> None:
     specified = {name: option["default"] for name, option in options(role).items() if "default" in option}
     assert load(role / "defaults" / "main.yml") == specified
     assert list(load(role / "defaults" / "main.yml")) == list(options(role))
+
+
+@pytest.mark.parametrize("role", ROLES, ids=lambda role: role.name)
+def test_what_may_hold_a_secret_is_marked(role: Path) -> None:
+    def unmarked(given: dict[str, Any]) -> Iterator[str]:
+        for name, option in given.items():
+            secret = "secret" in str(option["description"]) or name.endswith("environment")
+            if ((secret and option["type"] == "dict") or name.endswith("password")) and not option.get("no_log"):
+                yield name
+            yield from unmarked(option.get("options", {}))
+
+    assert list(unmarked(options(role))) == []
 
 
 @pytest.mark.parametrize("role", ROLES, ids=lambda role: role.name)
@@ -266,6 +280,21 @@ def test_application_without_a_command_is_refused(tmp_path: Path) -> None:
 def test_ignored_variable_passes(tmp_path: Path) -> None:
     done = play(tmp_path, "nginx", "--extra-vars", '{"nginx_other": 1, "goldsmith_ignored_variables": ["nginx_other"]}')
     assert done.returncode == 0, done.stdout
+
+
+@pytest.mark.parametrize(
+    ("key", "instead"),
+    [
+        ("Port", "ssh_port"),
+        ("listenaddress", "ssh_listen_addresses"),
+        ("AllowUsers", "ssh_allow_users"),
+        ("ALLOWGROUPS", "ssh_allow_groups"),
+    ],
+)
+def test_ssh_setting_that_would_add_to_a_variable_is_refused(tmp_path: Path, key: str, instead: str) -> None:
+    done = play(tmp_path, "ssh", "--check", "--extra-vars", json.dumps({"ssh_settings": {key: "1", "UseDNS": "no"}}))
+    assert done.returncode == 2
+    assert f"ssh_settings has {key} (use {instead})" in " ".join((done.stdout + done.stderr).split())
 
 
 # Passwords of databases

@@ -21,6 +21,10 @@ finish() {
 trap finish EXIT
 chown redis:redis "$work"
 
+# What Redis said. It repeats lines that it refuses: of these the setting's name is enough, for values may be secret, and
+# of a user's rules what is no password.
+said() { sed -E "s/^(>>> '[^ ']*) .*/\1 ...'/; s/^(Error in user declaration ')[<>#!][^']*'/\1...'/" "$work/log"; }
+
 ask() { redis-cli -s "$work/socket" "$@" 2>&1; }
 
 # Starts a server of our own, which is reached by its socket only, and waits until it has read what it reads.
@@ -29,7 +33,7 @@ serve() {
     --supervised no --pidfile "$work/pid" --logfile "" >"$work/log" 2>&1 &
   pid=$!
   until ask ping | grep -qE '^(PONG|NOAUTH)'; do
-    if ! kill -0 "$pid" 2>/dev/null; then pid=; cat "$work/log" >&2; die "Redis refuses this"; fi
+    if ! kill -0 "$pid" 2>/dev/null; then pid=; said >&2; die "Redis refuses this"; fi
     sleep 0.1
   done
 }
