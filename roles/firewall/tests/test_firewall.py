@@ -137,7 +137,11 @@ def test_each_entry_is_a_rule_of_the_kernel(chain: list[Any], variables: dict[st
 
 def test_rules_are_in_force_now_and_at_every_boot(host: Any) -> None:
     assert host.run(f"{PROGRAM} in-force").rc == 0
-    assert host.check_output("cmp /etc/goldsmith/firewall.nft /etc/nftables.conf") == ""
+    assert host.check_output("cmp /etc/goldsmith/firewall.nft /etc/goldsmith/firewall-at-boot.nft") == ""
+    lines = host.file("/etc/nftables.conf").content_string.splitlines()
+    after = lines[lines.index('include "/etc/goldsmith/firewall-at-boot.nft"') :]
+    assert "flush ruleset" not in after
+    assert host.run("nft -c -f /etc/nftables.conf").rc == 0
     assert host.check_output("systemctl is-active nftables.service") == "active"
     assert host.check_output("systemctl is-enabled nftables.service") == "enabled"
 
