@@ -14,8 +14,6 @@ from tests.vm.conftest import PROJECT
 ARTIFACTS = ROOT / ".cache" / "artifacts"
 EXPECTED_SKIPS = {
     "only an image is sealed",
-    # From outside the firewall is asked in the scenarios firewall and firewall_full.
-    "it is not reached from here by an address of its own",
     "machines don't name themselves here",
 }
 MINIMUM = 85

@@ -3,9 +3,28 @@
 from __future__ import annotations
 
 import ipaddress
+import os
+import subprocess
+from pathlib import Path
 from typing import Any
 
 SURVIVOR = "goldsmith-test-survivor"
+SCENARIO = Path(__file__).parents[1]
+PROJECT = SCENARIO.parents[1]
+
+
+def check() -> str:
+    """The role once more, as a check, without facts."""
+    argv = ["ansible-playbook", "--check", "--inventory", str(SCENARIO / "inventory"), "molecule/shared/role.yml"]
+    env = {
+        **os.environ,
+        "ANSIBLE_CONFIG": str(PROJECT / "ansible.cfg"),
+        "ANSIBLE_GATHERING": "explicit",
+        "MOLECULE_SCENARIO_NAME": SCENARIO.name,
+    }
+    done = subprocess.run(argv, cwd=PROJECT, env=env, capture_output=True, text=True, check=False)
+    assert done.returncode == 0, done.stdout
+    return done.stdout
 
 
 def shown(host: Any, shape: str, name: str) -> str:
@@ -43,3 +62,12 @@ def test_only_what_the_options_name_is_removed(host: Any) -> None:
     finally:
         host.check_output("docker rm --force goldsmith-test-stays")
         host.run("docker rm --force goldsmith-test-goes")
+
+
+def test_a_check_says_that_somebody_would_leave_the_group(host: Any) -> None:
+    host.check_output("gpasswd --add mail docker")
+    try:
+        assert "changed=1 " in check()
+    finally:
+        host.check_output("gpasswd --delete mail docker")
+    assert "changed=0 " in check()

@@ -2,13 +2,18 @@
 
 from __future__ import annotations
 
+import os
 import socket
+import subprocess
 import time
 from collections.abc import Iterator
+from pathlib import Path
 from typing import Any
 
 import pytest
 
+SCENARIO = Path(__file__).parents[1]
+PROJECT = SCENARIO.parents[1]
 PROGRAM = "/usr/local/sbin/goldsmith-firewall"
 # 2223 is the port through which Ansible seems to have come.
 OPEN = [2222, 2223, 8080, 8090, 8099, 8084, 8085]
@@ -37,6 +42,15 @@ def address(host: Any) -> Iterator[str]:
         yield host.check_output("hostname -I").split()[0]
     finally:
         host.check_output("systemctl stop goldsmith-listen.service")
+
+
+def check() -> str:
+    """The role once more, as a check."""
+    argv = ["ansible-playbook", "--check", "--inventory", str(SCENARIO / "inventory"), "molecule/shared/role.yml"]
+    env = {**os.environ, "ANSIBLE_CONFIG": str(PROJECT / "ansible.cfg"), "MOLECULE_SCENARIO_NAME": SCENARIO.name}
+    done = subprocess.run(argv, cwd=PROJECT, env=env, capture_output=True, text=True, check=False)
+    assert done.returncode == 0, done.stdout
+    return done.stdout
 
 
 def reached(address: str, port: int) -> bool:
@@ -102,6 +116,83 @@ def test_rules_of_others_stay(host: Any) -> None:
         assert "goldsmith_test_other" in host.check_output("nft list tables")
     finally:
         host.check_output("nft delete table inet goldsmith_test_other")
+
+
+def test_what_somebody_wrote_is_in_force_now_and_at_every_boot(host: Any) -> None:
+    file = host.file("/etc/nftables.conf")
+    assert file.content_string.startswith("#!/usr/sbin/nft -f\n# By hand.\ntable inet elsewhere\n")
+    assert file.mode == 0o750
+    assert "dport 9 drop" in host.check_output("nft list table inet elsewhere")
+    host.check_output("systemctl restart nftables.service")
+    assert "dport 9 drop" in host.check_output("nft list table inet elsewhere")
+    assert host.run(f"{PROGRAM} in-force").rc == 0
+
+
+@pytest.fixture
+def at_boot(host: Any) -> Iterator[Any]:
+    """Put another file into the place of the one that is loaded at boot."""
+    host.check_output("cp -p /etc/nftables.conf /root/before.nft")
+
+    def lay(command: str) -> str:
+        host.check_output(command)
+        assert host.run(f"{PROGRAM} in-force").rc == 1
+        host.check_output(f"{PROGRAM} try 60 && {PROGRAM} keep")
+        assert host.run(f"{PROGRAM} in-force").rc == 0
+        return str(host.file("/etc/nftables.conf").content_string)
+
+    try:
+        yield lay
+    finally:
+        host.check_output("mv /root/before.nft /etc/nftables.conf")
+
+
+def test_a_flush_behind_the_rules_is_found_and_stays_before_them(host: Any, at_boot: Any) -> None:
+    lines = at_boot("echo flush ruleset >>/etc/nftables.conf").splitlines()
+    assert lines[1:3] == ["# By hand.", "table inet elsewhere"]
+    assert lines[-2:] == ["flush ruleset", 'include "/etc/goldsmith/firewall-at-boot.nft"']
+
+
+def test_what_debian_and_former_releases_wrote_is_replaced(host: Any, at_boot: Any) -> None:
+    fresh = at_boot("cp /root/debian.nft /etc/nftables.conf")
+    assert "flush" not in fresh
+    assert at_boot("cp /etc/goldsmith/firewall.nft /etc/nftables.conf") == fresh
+    mixed = at_boot("(cat /etc/goldsmith/firewall.nft; echo add table inet elsewhere) >/etc/nftables.conf")
+    assert "add table inet elsewhere" in mixed
+    assert "chain input" not in mixed
+
+
+def test_what_nobody_could_load_is_not_kept(host: Any) -> None:
+    host.check_output("cp -p /etc/nftables.conf /root/before.nft; echo nonsense >>/etc/nftables.conf")
+    try:
+        refused = host.run(f"{PROGRAM} try 60")
+        assert (refused.rc, "nothing was changed" in refused.stderr) == (2, True)
+        assert not host.file("/run/goldsmith-firewall").exists
+    finally:
+        host.check_output("mv /root/before.nft /etc/nftables.conf")
+
+
+def test_what_somebody_wrote_is_on_trial_where_it_was_not_in_force(host: Any, address: str) -> None:
+    closed = "table inet elsewhere { chain input { type filter hook input priority 9; policy drop; }; }"
+    host.check_output("cp -p /etc/nftables.conf /root/before.nft && systemctl stop nftables.service")
+    try:
+        host.check_output("printf %s >/etc/nftables.conf", closed)
+        host.check_output(f"{PROGRAM} try 60")
+        assert not reached(address, 8080)
+        host.check_output(f"{PROGRAM} back")
+        assert reached(address, 8080)
+        assert host.check_output("nft list tables") == ""
+    finally:
+        host.check_output("mv /root/before.nft /etc/nftables.conf && systemctl start nftables.service")
+    assert host.run(f"{PROGRAM} in-force").rc == 0
+
+
+def test_a_check_says_that_rules_are_not_in_force(host: Any) -> None:
+    host.check_output("nft delete table inet goldsmith")
+    try:
+        assert "changed=1 " in check()
+    finally:
+        host.check_output("systemctl reload nftables.service")
+    assert "changed=0 " in check()
 
 
 def test_rules_on_trial_go_back_unless_they_are_kept(host: Any, address: str) -> None:

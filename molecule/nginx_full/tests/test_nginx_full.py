@@ -2,7 +2,27 @@
 
 from __future__ import annotations
 
+import os
+import subprocess
+from pathlib import Path
 from typing import Any
+
+SCENARIO = Path(__file__).parents[1]
+PROJECT = SCENARIO.parents[1]
+
+
+def check() -> str:
+    """The role once more, as a check, without facts."""
+    argv = ["ansible-playbook", "--check", "--inventory", str(SCENARIO / "inventory"), "molecule/shared/role.yml"]
+    env = {
+        **os.environ,
+        "ANSIBLE_CONFIG": str(PROJECT / "ansible.cfg"),
+        "ANSIBLE_GATHERING": "explicit",
+        "MOLECULE_SCENARIO_NAME": SCENARIO.name,
+    }
+    done = subprocess.run(argv, cwd=PROJECT, env=env, capture_output=True, text=True, check=False)
+    assert done.returncode == 0, done.stdout
+    return done.stdout
 
 
 def test_each_site_answers_for_itself(fetch: Any) -> None:
@@ -63,3 +83,13 @@ def test_nothing_redirects_a_site_that_wants_none(host: Any) -> None:
 
 def test_the_test_of_the_candidate_leaves_nothing_behind(host: Any) -> None:
     assert host.check_output("find /etc/nginx -name '.goldsmith*'") == ""
+
+
+def test_a_check_says_that_another_site_would_go(host: Any) -> None:
+    host.check_output("touch /etc/nginx/sites-enabled/other")
+    try:
+        assert "changed=2 " in check()  # nginx would be reloaded, too
+        assert host.file("/etc/nginx/sites-enabled/other").exists
+    finally:
+        host.check_output("rm /etc/nginx/sites-enabled/other")
+    assert "changed=0 " in check()

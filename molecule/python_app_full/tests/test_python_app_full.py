@@ -12,9 +12,16 @@ SCENARIO = Path(__file__).parents[1]
 PROJECT = SCENARIO.parents[1]
 
 
-def converge(**variables: Any) -> subprocess.CompletedProcess[str]:
+def converge(*options: str, **variables: Any) -> subprocess.CompletedProcess[str]:
     """The role once more, with other variables."""
-    argv = ["ansible-playbook", "--inventory", str(SCENARIO / "inventory"), "--extra-vars", json.dumps(variables)]
+    argv = [
+        "ansible-playbook",
+        *options,
+        "--inventory",
+        str(SCENARIO / "inventory"),
+        "--extra-vars",
+        json.dumps(variables),
+    ]
     env = {
         **os.environ,
         "ANSIBLE_CONFIG": str(PROJECT / "ansible.cfg"),
@@ -57,3 +64,17 @@ def test_files_that_were_changed_by_hand_are_put_right(host: Any) -> None:
     assert done.returncode == 0, done.stdout
     assert host.file(path).content_string == (SCENARIO / "app" / "counter.py").read_text(encoding="utf-8")
     assert host.service("counter").is_running
+
+
+def test_a_check_says_that_an_old_release_would_go(host: Any) -> None:
+    host.check_output("mkdir /srv/counter/releases/old")
+    assert "changed=1 " in converge("--check").stdout
+    assert "changed=1 " in converge().stdout
+    assert not host.file("/srv/counter/releases/old").exists
+
+
+def test_a_line_that_systemd_would_ignore_is_refused(host: Any) -> None:
+    done = converge(python_app_service={"MemoryMaxx": "512M"})
+    assert done.returncode == 2, done.stdout
+    assert "Unknown key" in done.stdout
+    assert "MemoryMaxx" not in host.file("/etc/systemd/system/counter.service").content_string
