@@ -2,16 +2,22 @@
 # Makes a machine of a base image: systemd as PID 1, Python for Ansible, sshd, sudo.
 #
 #   packer/base-image.sh [--pull] IMAGE TAG
+#   packer/base-image.sh --disk IMAGE TAG
 #
 # IMAGE  where to start, e.g. debian:bookworm
 # TAG    the name that the result gets, e.g. goldsmith/base:debian-bookworm
 # --pull look for a newer IMAGE and prepare it again, even if TAG is there
+# --disk of such a result make what a disk is made of: with kernel, boot loader, DHCP, cloud-init; and TAG-tools, in
+#        which disks are put together
 #
 # It pulls IMAGE. Where no registry answers and IMAGE is debian:SUITE, it makes the same
 # system with mmdebstrap from Debian's archive and says so. Exit: 0 made or there already, 1 failed, 2 usage.
 set -eu
 
 packages="ca-certificates dbus iproute2 openssh-server python3 python3-apt sudo systemd systemd-sysv"
+disk_packages="cloud-guest-utils cloud-init e2fsprogs systemd-resolved udev"
+# Every card of a real or virtual machine, and no end of a container's cable.
+network="[Match] Type=ether 'Kind=!*' '' [Network] DHCP=yes"
 # A base belongs to no machine: what makes a machine its own is made at its first boot.
 unmake="rm -f /etc/ssh/ssh_host_*_key /etc/ssh/ssh_host_*_key.pub /var/lib/dbus/machine-id; : > /etc/machine-id"
 
@@ -30,10 +36,13 @@ make_tag() {
   exit 1
 }
 
-usage() { sed -n '2,11s/^# \{0,1\}//p' "$0" >&2; exit 2; }
+usage() { sed -n '2,14s/^# \{0,1\}//p' "$0" >&2; exit 2; }
 
-pull=
-if [ "${1:-}" = --pull ]; then pull=1; shift; fi
+pull='' disk=''
+case ${1:-} in
+  --pull) pull=1; shift ;;
+  --disk) disk=1; shift ;;
+esac
 [ $# -eq 2 ] || usage
 image=$1 tag=$2
 
@@ -44,6 +53,27 @@ trap 'exit 143' TERM
 
 if [ -z "$pull" ] && docker image inspect "$tag" >/dev/null 2>&1; then
   say "$tag is there (--pull makes it again)"
+  exit 0
+fi
+
+if [ -n "$disk" ]; then
+  say "adding a kernel and a boot loader to $image"
+  make_tag <<EOF
+FROM $image
+RUN printf '#!/bin/sh\nexit 101\n' > /usr/sbin/policy-rc.d && chmod 755 /usr/sbin/policy-rc.d \\
+ && apt-get update \\
+ && architecture=\$(dpkg --print-architecture) \\
+ && DEBIAN_FRONTEND=noninteractive apt-get install -y --no-install-recommends $disk_packages \\
+    linux-image-\$architecture grub-cloud-\$architecture \\
+ && apt-get clean && rm -rf /var/lib/apt/lists/* /usr/sbin/policy-rc.d && $unmake \\
+ && printf '%s\n' $network > /etc/systemd/network/80-dhcp.network && systemctl enable systemd-networkd.service
+EOF
+  image=$tag tag=$tag-tools
+  make_tag <<EOF
+FROM $image
+RUN apt-get update && apt-get install -y --no-install-recommends mtools
+EOF
+  say "$image is ready"
   exit 0
 fi
 

@@ -5,6 +5,7 @@ from __future__ import annotations
 import contextlib
 import datetime
 import fcntl
+import hashlib
 import json
 import os
 import re
@@ -17,15 +18,19 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from goldsmith import ansible_output, collect, config, definition, docker, files, manifest, proc, resources
-from goldsmith.errors import GoldsmithError, UsageError
+from goldsmith import build_disk, collect, config, definition, disk, docker, files, manifest, packer, proc, resources
+from goldsmith.errors import GoldsmithError, UsageError, nearest
 from goldsmith.inventory import Inventory
+from goldsmith.plan import Plan
 from goldsmith.progress import Progress
 
 MANIFEST = "manifest.json"
 PROVENANCE = "provenance.json"
-NEEDED_SPACE = 64 * 2**20
-"""Bytes that must be free in the output folder before a build begins: manifest and provenance, several times."""
+NEEDED_SPACE = {"docker": 64 * 2**20, "qemu": 4 * 2**30}
+"""Bytes that must be free in the output folder before a build begins: manifest and provenance, several times; and
+where disks are made, the tree's archive, the disk as it is written, and the one that is kept."""
+ENGINES = {"docker": ("container",), "qemu": ("tree", "vm")}
+"""Target -> how it can be made; the first is the default."""
 
 
 @dataclass(frozen=True)
@@ -33,6 +38,8 @@ class Built:
     """An image, and where its records are."""
 
     name: str
+    target: str
+    engine: str
     reference: str
     image_id: str
     content_key: str
@@ -46,55 +53,52 @@ class Built:
         return {**self.__dict__, "manifest": str(self.manifest), "provenance": str(self.provenance)}
 
 
-@dataclass(frozen=True)
-class Plan:
-    """All that one build is made from."""
-
-    name: str
-    image: config.Image
-    base: str
-    base_id: str
-    definition: str
-    tools: dict[str, str]
-    content_key: str
-    folder: Path
-
-    @property
-    def repository(self) -> str:
-        return f"goldsmith/{self.name}"
-
-    @property
-    def reference(self) -> str:
-        return f"{self.repository}:{self.content_key[:12]}"
-
-
-def build(project: config.Project, name: str, progress: Progress, *, force: bool, pull: bool, verbose: bool) -> Built:
+def build(
+    project: config.Project,
+    name: str,
+    progress: Progress,
+    *,
+    target: str = "",
+    engine: str = "",
+    force: bool,
+    pull: bool,
+    verbose: bool,
+) -> Built:
     """Build the image, or find that the image of the same content key is there.
 
-    `force` builds all the same; `pull` looks for a newer base first; `verbose` shows all that Packer says.
+    `target` is the kind of image (empty: the first that goldsmith.yml names), `engine` how it is made (empty: the first
+    of ENGINES); `force` builds all the same; `pull` looks for a newer base first; `verbose` shows all that Packer says.
 
     Raises:
-        UsageError: no such image, or a group that the inventory does not have.
+        UsageError: no such image, target or engine, or a group that the inventory does not have.
         ToolError: Packer, Ansible or Docker is missing or does not answer.
         GoldsmithError: the base can't be had, a task failed (it is named), another build of this image runs,
             or the output folder is full. Nothing is left of the build then.
     """
     image = project.image(name)
+    target = target or image.targets[0]
+    engine = chosen_engine(target, engine)
     for program in ("packer", "ansible-playbook", "docker"):
         proc.require(program)
     started = time.time()
     folder = project.output / "images" / name
+    if target != "docker":
+        folder = folder / target
     with _locked(folder, name):
-        plan = _plan(project, name, image, folder, progress, pull=pull)
+        plan = _plan(project, name, image, target, engine, folder, progress, pull=pull)
         image_id = None if force else _present(plan)
         cached = image_id is not None
         if image_id is None:
             _check_groups(project, image)
-            _check_space(folder)
-            image_id = _build(project, plan, progress, started, verbose=verbose)
-        proc.run(["docker", "tag", image_id, f"{plan.repository}:latest"])
+            _check_space(folder, NEEDED_SPACE[target])
+            make = _docker if target == "docker" else _disk
+            image_id = make(project, plan, progress, started, verbose=verbose)
+        if target == "docker":
+            proc.run(["docker", "tag", image_id, f"{plan.repository}:latest"])
     return Built(
         name,
+        target,
+        engine,
         plan.reference,
         image_id,
         plan.content_key,
@@ -103,6 +107,22 @@ def build(project: config.Project, name: str, progress: Progress, *, force: bool
         cached,
         round(time.time() - started, 3),
     )
+
+
+def chosen_engine(target: str, engine: str) -> str:
+    """The engine that was asked for, or the target's first. Pure.
+
+    Raises:
+        UsageError: there is no such target, or it can't be made so.
+    """
+    if target not in ENGINES:
+        raise UsageError(f'there is no target "{target}"', hint=nearest(target, sorted(ENGINES)))
+    if engine and engine not in ENGINES[target]:
+        raise UsageError(
+            f'the target {target} can\'t be made with the engine "{engine}"',
+            hint=f"its engines: {', '.join(ENGINES[target])}",
+        )
+    return engine or ENGINES[target][0]
 
 
 @contextlib.contextmanager
@@ -125,23 +145,41 @@ def _locked(folder: Path, name: str) -> Iterator[None]:
 
 
 def _plan(
-    project: config.Project, name: str, image: config.Image, folder: Path, progress: Progress, *, pull: bool
+    project: config.Project,
+    name: str,
+    image: config.Image,
+    target: str,
+    engine: str,
+    folder: Path,
+    progress: Progress,
+    *,
+    pull: bool,
 ) -> Plan:
-    base = "goldsmith/base:" + re.sub(r"[^A-Za-z0-9_.-]+", "-", image.base)
-    found = None if pull else docker.inspect_image(base)
-    if found is None:
-        docker.version()
-        _base(image.base, base, progress, pull=pull)
-        found = docker.inspect_image(base)
-    if found is None:
-        raise GoldsmithError(f"the base {base} is gone again", hint="build once more")
+    label = re.sub(r"[^A-Za-z0-9_.-]+", "-", image.base)
+    base = f"goldsmith/base:{label}"
+    found = _base(base, [*(["--pull"] if pull else []), image.base], progress, again=pull)
+    if target != "docker":
+        # Made of that one, and so made again with it.
+        parent, base = found, f"goldsmith/disk:{label}"
+        disk_base = docker.inspect_image(base)
+        stale = disk_base is None or parent["RootFS"]["Layers"] != disk_base["RootFS"]["Layers"][:-1]
+        if stale and disk_base is not None:
+            proc.run(["docker", "rmi", "--force", base, f"{base}-tools"])
+        found = _base(base, ["--disk", f"goldsmith/base:{label}"], progress, again=stale)
     digest = definition.digest(project, image)
     tools = definition.tool_versions()
-    key = definition.content_key(digest, found["Id"], tools, resources.folder("packer").glob("*.pkr.hcl"))
-    return Plan(name, image, base, found["Id"], digest, tools, key, folder)
+    template = resources.folder("packer")
+    made_with = [*template.glob("*.pkr.hcl"), *(template.glob("*.py") if target != "docker" else [])]
+    key = definition.content_key(digest, found["Id"], tools, made_with)
+    return Plan(name, image, target, engine, base, found["Id"], digest, tools, key, folder)
 
 
-def _base(image: str, tag: str, progress: Progress, *, pull: bool) -> None:
+def _base(tag: str, arguments: list[str], progress: Progress, *, again: bool) -> dict[str, Any]:
+    """The base of that tag, made by packer/base-image.sh where it is not there, or `again`."""
+    found = None if again else docker.inspect_image(tag)
+    if found is not None:
+        return found
+    docker.version()
     said: list[str] = []
 
     def line(text: str) -> None:
@@ -149,26 +187,35 @@ def _base(image: str, tag: str, progress: Progress, *, pull: bool) -> None:
         progress.say(f"  {said[-1]}")
 
     script = resources.folder("packer") / "base-image.sh"
-    done = proc.run(["sh", str(script), *(["--pull"] if pull else []), image, tag], on_line=line, check=False)
+    done = proc.run(["sh", str(script), *arguments, tag], on_line=line, check=False)
     if done.code != 0:
         reason = said[-1] if said else f"exit code {done.code}"
         raise GoldsmithError(
-            f"the base image {image} can't be had: {reason}", hint="set `base:` to an image that is reachable"
+            f"the base image {arguments[-1]} can't be had: {reason}", hint="set `base:` to an image that is reachable"
         )
+    found = docker.inspect_image(tag)
+    if found is None:
+        raise GoldsmithError(f"the base {tag} is gone again", hint="build once more")
+    return found
 
 
 def _present(plan: Plan) -> str | None:
     """The id of the image with this content key, if its records are whole too."""
-    found = docker.inspect_image(plan.reference)
-    if found is None or (found["Config"].get("Labels") or {}).get(docker.KEY) != plan.content_key:
-        return None
     try:
         provenance = json.loads((plan.folder / PROVENANCE).read_text())
         recorded = manifest.load(plan.folder / MANIFEST)
     except (OSError, ValueError, GoldsmithError):
         return None
-    whole = provenance.get("image_id") == found["Id"] and provenance.get("manifest_digest") == recorded.digest
-    return str(found["Id"]) if whole else None
+    if provenance.get("manifest_digest") != recorded.digest or provenance.get("content_key") != plan.content_key:
+        return None
+    if plan.target != "docker":
+        path = Path(plan.reference)
+        whole = path.is_file() and path.stat().st_size == provenance.get("bytes")
+        return str(provenance["image_id"]) if whole else None
+    found = docker.inspect_image(plan.reference)
+    if found is None or (found["Config"].get("Labels") or {}).get(docker.KEY) != plan.content_key:
+        return None
+    return str(found["Id"]) if provenance.get("image_id") == found["Id"] else None
 
 
 def _check_groups(project: config.Project, image: config.Image) -> None:
@@ -181,30 +228,32 @@ def _check_groups(project: config.Project, image: config.Image) -> None:
             )
 
 
-def _check_space(folder: Path) -> None:
+def _check_space(folder: Path, needed: int) -> None:
     free = shutil.disk_usage(folder).free
-    if free < NEEDED_SPACE:
+    if free < needed:
         raise GoldsmithError(
-            f"{folder} has {free // 2**20} MiB free; the build's records need {NEEDED_SPACE // 2**20} MiB",
+            f"{folder} has {free // 2**20} MiB free; the build needs {needed // 2**20} MiB",
             hint="free some space, or set `output:` in goldsmith.yml to another folder",
         )
 
 
-def _build(project: config.Project, plan: Plan, progress: Progress, started: float, *, verbose: bool) -> str:
+def _docker(project: config.Project, plan: Plan, progress: Progress, started: float, *, verbose: bool) -> str:
     """Run Packer, collect, write the records, and only then give the image its name."""
     build_id = secrets.token_hex(8)
     building = f"{plan.repository}:building-{build_id}"
     progress.say(f"  building {plan.reference} from {plan.base}")
     try:
         with tempfile.TemporaryDirectory(prefix="goldsmith-build-") as work:
-            _packer(project, plan, build_id, Path(work), progress, verbose=verbose)
+            given = packer.docker_variables(plan, build_id)
+            packer.run(project, plan, "docker.image", given, Path(work), progress, verbose=verbose)
         found = docker.inspect_image(building)
         if found is None:
             raise GoldsmithError(f"Packer said that it succeeded, but there is no image {building}")
         progress.say("  collecting its manifest")
         collected = collect.collect(collect.Target("docker-image", building))
         manifest.save(collected, plan.folder / MANIFEST)
-        files.write_json(plan.folder / PROVENANCE, _provenance(project, plan, found["Id"], collected.digest, started))
+        record = _provenance(project, plan, found["Id"], collected.digest, started)
+        files.write_json(plan.folder / PROVENANCE, record)
         proc.run(["docker", "tag", building, plan.reference])
     except BaseException:
         with proc.uninterrupted():
@@ -214,84 +263,44 @@ def _build(project: config.Project, plan: Plan, progress: Progress, started: flo
     return str(found["Id"])
 
 
-def _packer(
-    project: config.Project, plan: Plan, build_id: str, work: Path, progress: Progress, *, verbose: bool
-) -> None:
-    variables = work / "variables.pkrvars.json"
-    variables.write_text(json.dumps(packer_variables(project, plan, build_id, _playbook(project, plan.image, work))))
-    reader = ansible_output.Reader()
-    errors: list[str] = []
-    machine = f"{plan.name}-image"
-
-    def line(text: str) -> None:
-        if verbose:
-            progress.say(text)
-        if "error" in text.lower():
-            errors.append(ansible_output.unprefixed(text).strip())
-        task = reader.feed(text)
-        row = progress.row(machine)
-        row.ok, row.changed = reader.ok, reader.changed
-        if task is not None:
-            progress.task(machine, task)
-
-    done = proc.run(
-        packer_command(variables),
-        cwd=project.root,
-        env={
-            **definition.ansible_environment(project.root),
-            "ANSIBLE_LOCAL_TEMP": str(work / "ansible"),
-            "CHECKPOINT_DISABLE": "1",
-            "PACKER_CACHE_DIR": str(work / "cache"),
-            "PACKER_TMP_DIR": str(work),
-            "TMPDIR": str(work),
-        },
-        on_line=line,
-        check=False,
-    )
-    what = f'building "{plan.name}"'
-    hint = f"`goldsmith build {plan.name} --verbose` shows all that Packer and Ansible say"
-    if done.code != 0 and reader.failure:
-        raise GoldsmithError(f"{what} failed, {reader.failure}", hint=hint)
-    if done.code != 0:
-        reason = errors[0] if errors else f"Packer ended with {done.code}"
-        raise GoldsmithError(f"{what} failed: {reason}", hint=hint)
-    if not reader.task:
-        groups = ", ".join(plan.image.groups) or "none"
-        raise GoldsmithError(
-            f"{what} ran no task: no play of {plan.image.playbook} has the host {machine}",
-            hint=f"set the image's `groups:` in goldsmith.yml to what the play's `hosts:` names (now: {groups})",
-        )
+def _disk(project: config.Project, plan: Plan, progress: Progress, started: float, *, verbose: bool) -> str:
+    """Make the disk, boot a copy and run the assertions there, write the records, and only then give it its name."""
+    build_disk.clear(plan.folder)
+    build_id = secrets.token_hex(8)
+    progress.say(f"  building {plan.reference} from {plan.base}")
+    try:
+        with tempfile.TemporaryDirectory(prefix=build_disk.WORK, dir=plan.folder) as name:
+            work = Path(name)
+            spec = disk.Spec.of(plan.content_key, _epoch(project, plan.base_id))
+            made, collected = build_disk.make(project, plan, build_id, spec, work, progress, verbose=verbose)
+            build_disk.check(project, plan, made, work, progress)
+            with made.open("rb") as file:
+                image_id = f"sha256:{hashlib.file_digest(file, 'sha256').hexdigest()}"
+            record = _provenance(project, plan, image_id, collected.digest, started)
+            manifest.save(collected, plan.folder / MANIFEST)
+            files.write_json(plan.folder / PROVENANCE, {**record, "bytes": made.stat().st_size})
+            files.usual_mode(made)
+            made.replace(plan.reference)
+    except BaseException:
+        with proc.uninterrupted():
+            docker.remove(f"{docker.BUILD}={build_id}")
+        raise
+    return image_id
 
 
-def _playbook(project: config.Project, image: config.Image, work: Path) -> Path:
-    """Packer wants a file: a playbook named by its collection is imported by one."""
-    if not config.is_collection_name(image.playbook):
-        return project.root / image.playbook
-    wrapper = work / "playbook.yml"
-    wrapper.write_text(f"- ansible.builtin.import_playbook: {image.playbook}\n")
-    return wrapper
-
-
-def packer_command(variables: Path) -> list[str]:
-    """The template has a source for every target; here one is built. Pure."""
-    template = str(resources.folder("packer"))
-    return ["packer", "build", "-color=false", "-only=docker.image", f"-var-file={variables}", template]
-
-
-def packer_variables(project: config.Project, plan: Plan, build_id: str, playbook: Path) -> dict[str, Any]:
-    """Values for the variables of packer/variables.pkr.hcl. Pure."""
-    return {
-        "name": plan.name,
-        "base_image": plan.base,
-        "playbook": str(playbook),
-        "groups": plan.image.groups,
-        "inventory": str(project.inventory),
-        "inventory_directory": str(project.inventory if project.inventory.is_dir() else project.inventory.parent),
-        "repository": plan.repository,
-        "tags": [f"building-{build_id}"],
-        "changes": [f"LABEL {docker.KEY}={plan.content_key}"],
-        "build_id": build_id,
-    }
+def _epoch(project: config.Project, base_id: str) -> int:
+    """The release's time in seconds: SOURCE_DATE_EPOCH, or the last commit's, or the base image's."""
+    if given := os.environ.get("SOURCE_DATE_EPOCH", ""):
+        if not given.isdecimal():
+            raise UsageError(f'SOURCE_DATE_EPOCH is "{given}"', hint="it must be seconds since 1970, or not set")
+        return int(given)
+    if shutil.which("git"):
+        commit = proc.run(["git", "-C", str(project.root), "log", "-1", "--format=%ct", "--", "."], check=False)
+        if commit.code == 0 and commit.text:
+            return int(commit.text)
+    base = docker.inspect_image(base_id)
+    created = str(base["Created"]) if base else "1970-01-01T00:00:00"
+    return int(datetime.datetime.fromisoformat(created[:19]).replace(tzinfo=datetime.UTC).timestamp())
 
 
 def _provenance(
@@ -301,7 +310,8 @@ def _provenance(
     return {
         "schema": "goldsmith.provenance/1",
         "image": plan.name,
-        "target": "docker",
+        "target": plan.target,
+        "engine": plan.engine,
         "reference": plan.reference,
         "image_id": image_id,
         "manifest_digest": manifest_digest,

@@ -17,9 +17,9 @@ from rich.table import Table
 
 import goldsmith
 from goldsmith import build as building
+from goldsmith import build_disk, config, docker, doctor, files, inventory, manifest, policy, proc, report, resources
 from goldsmith import collect as collecting
 from goldsmith import compare as comparing
-from goldsmith import config, docker, doctor, files, inventory, manifest, policy, proc, report, resources
 from goldsmith import converge as converging
 from goldsmith import export as exporting
 from goldsmith import verify as verifying
@@ -128,11 +128,40 @@ def _image_names(incomplete: str) -> list[str]:
     return [name for name in names if name.startswith(incomplete)]
 
 
+def _targets(incomplete: str) -> list[str]:
+    """For the shell's completion."""
+    return [name for name in building.ENGINES if name.startswith(incomplete)]
+
+
+def _engines(incomplete: str) -> list[str]:
+    """For the shell's completion."""
+    return [name for engines in building.ENGINES.values() for name in engines if name.startswith(incomplete)]
+
+
 @app.command()
 def build(
     image: Annotated[
         str, typer.Argument(help="Name of the image in goldsmith.yml.", autocompletion=_image_names, show_default=False)
     ],
+    target: Annotated[
+        str,
+        typer.Option(
+            "--target",
+            "-t",
+            help="Kind of image: docker or qemu. Default: the first of `targets:` in goldsmith.yml.",
+            autocompletion=_targets,
+            show_default=False,
+        ),
+    ] = "",
+    engine: Annotated[
+        str,
+        typer.Option(
+            "--engine",
+            help="How a disk is made: tree (the default: in a container) or vm (in a machine that Packer boots).",
+            autocompletion=_engines,
+            show_default=False,
+        ),
+    ] = "",
     force: Annotated[bool, typer.Option("--force", help="Build even if nothing changed.")] = False,
     pull: Annotated[bool, typer.Option("--pull", help="Look for a newer base image first.")] = False,
     verbose: Annotated[bool, typer.Option("--verbose", "-v", help="Show all that Packer and Ansible say.")] = False,
@@ -141,15 +170,18 @@ def build(
 ) -> None:
     """Build a golden image with Packer, from the same playbook that converges live hosts.
 
-    The image is tagged goldsmith/IMAGE:latest and by its content key; manifest and provenance lie in
-    artifacts/images/IMAGE. With nothing changed, nothing is built. A build that fails or is interrupted
-    leaves nothing behind.
+    A Docker image is tagged goldsmith/IMAGE:latest and by its content key; manifest and provenance lie in
+    artifacts/images/IMAGE. A virtual machine's disk lies in artifacts/images/IMAGE/qemu, with the same records; it gets
+    its name once a copy of it has booted and the roles' assertions hold there. With nothing changed, nothing is built.
+    A build that fails or is interrupted leaves nothing behind.
 
-    Example:  goldsmith build web
+    Example:  goldsmith build web --target qemu
     """
     loaded = config.load(project)
     with Progress(err, f"build {image}") as progress:
-        built = building.build(loaded, image, progress, force=force, pull=pull, verbose=verbose)
+        built = building.build(
+            loaded, image, progress, target=target, engine=engine, force=force, pull=pull, verbose=verbose
+        )
     if as_json:
         _print_json(built.to_json())
         return
@@ -292,7 +324,7 @@ def verify(
     target: Annotated[
         str,
         typer.Argument(
-            help="An image's name in goldsmith.yml, docker-image:NAME, docker:CONTAINER or ssh:PATTERN.",
+            help="An image's name in goldsmith.yml, docker-image:NAME, docker:CONTAINER, disk:PATH or ssh:PATTERN.",
             autocompletion=_image_names,
             show_default=False,
         ),
@@ -306,7 +338,8 @@ def verify(
     """Run the assertions of the definition's roles on an image, a container or live hosts.
 
     They are the same files everywhere, and the ones that Molecule runs: tests/test_*.py in a role's folder. An image
-    is booted in a container of its own. Ends with 0 when all hold, 1 when one does not, 4 when a host is unreachable.
+    is booted in a container of its own, a disk in a virtual machine that writes nothing to it. Ends with 0 when all
+    hold, 1 when one does not, 4 when a host is unreachable.
 
     Example:  goldsmith verify web && goldsmith verify ssh:web1 --junit verify.xml
     """
@@ -413,9 +446,15 @@ def export(
 
 
 @app.command()
-def clean() -> None:
-    """Remove what builds, verifications and exports that were killed left in Docker. Images that were built stay."""
+def clean(project: ProjectOption = HERE) -> None:
+    """Remove what builds, verifications and exports that were killed left in Docker, and disks in the making.
+
+    Images that were built stay.
+    """
     removed = [what for owner in ("build", "verify", "export") for what in docker.remove(f"{docker.OWNER}={owner}")]
+    if (project / config.FILE_NAME).exists() or project != HERE:
+        for folder in sorted(config.load(project).output.glob("images/*/*")):
+            removed += build_disk.clear(folder)
     err.print("\n".join(f"removed {what}" for what in removed) or "nothing was left", highlight=False)
 
 

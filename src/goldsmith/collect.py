@@ -113,6 +113,18 @@ def _image(target: Target, _hosts: inventory.Inventory | None) -> bytes:
         return _archived(target, Path(saved))
 
 
+def of_folder_in(container: str, folder: str, name: str) -> Manifest:
+    """Manifest of the system at rest whose root is a folder in a running container; `name` says whose.
+
+    Raises:
+        GoldsmithError: the collector failed there.
+    """
+    target = Target("docker", name)
+    command = _command("python3", "--root", folder, "--scope", "rest")
+    done = proc.run(["docker", "exec", "--interactive", container, *command], stdin=_archive(), check=False)
+    return manifest.parse(_checked(target, done), str(target), name=name)
+
+
 def _container(target: Target, _hosts: inventory.Inventory | None) -> bytes:
     state = proc.run(["docker", "container", "inspect", "--format", "{{.State.Running}}", target.name], check=False)
     if state.code != 0 or state.text != "true":

@@ -40,8 +40,10 @@ class Image(Strict):
         "with mmdebstrap.",
         min_length=1,
     )
-    targets: list[Literal["docker"]] = Field(
-        default=["docker"], description="Kinds of image to build.", min_length=1, max_length=1
+    targets: list[Literal["docker", "qemu"]] = Field(
+        default=["docker"],
+        description="Kinds of image to build. `goldsmith build` takes the first, where --target names none.",
+        min_length=1,
     )
 
 

@@ -20,9 +20,12 @@ from typing import Any
 import yaml
 
 from goldsmith import collect, config, converge, definition, docker, files, inventory, proc, roles
+from goldsmith import machine as qemu
 from goldsmith.errors import GoldsmithError, UsageError, nearest
 from goldsmith.progress import Progress
 
+DISK = "disk:"
+"""What stands before the path of a machine's disk, which is booted to verify it."""
 UNREACHABLE_EXIT = converge.UNREACHABLE_EXIT
 _LINE = re.compile(r"::(\S.*?) (PASSED|FAILED|ERROR|SKIPPED)\b")
 
@@ -86,7 +89,8 @@ class Machine:
 def verify(
     project: config.Project, text: str, progress: Progress, *, image: str, only: Sequence[str], junit: Path | None
 ) -> Result:
-    """Run the assertions on a target: an image's name, docker-image:NAME, docker:CONTAINER or ssh:PATTERN.
+    """Run the assertions on a target: an image's name, docker-image:NAME, docker:CONTAINER, disk:PATH or
+    ssh:PATTERN.
 
     `image` says of which image of goldsmith.yml a docker target is, where that can't be told; `only` are the roles to
     look at, all if it is empty. An image is booted in a container of its own, which is removed.
@@ -95,21 +99,82 @@ def verify(
         UsageError: there is no such target or role.
         GoldsmithError: the definition's roles bring no assertions, or pytest itself failed.
     """
-    target = _target(project, text)
-    result = Result()
-    suites = ET.Element("testsuites", name="goldsmith verify")
-    with converge.private_folder() as folder, _machines(project, target, image, folder, result) as machines:
-        for machine in machines:
-            _one(project, machine, progress, result, suites, only=only, folder=folder)
+    if text.startswith(DISK):
+        name = image or _only_image(project, text)
+        with converge.private_folder() as folder:
+            result = of_disk(project, name, Path(text.removeprefix(DISK)), folder, progress, only=only, junit=junit)
+    else:
+        result = _of_target(project, _target(project, text), progress, image=image, only=only, junit=junit)
     if not result.checks and not result.unreachable:
         raise GoldsmithError(
             f"nothing to verify: none of the roles {', '.join(result.without) or '(none)'} brings assertions",
             hint="a role's assertions are tests/test_*.py in its folder",
         )
+    return result
+
+
+def of_disk(
+    project: config.Project,
+    name: str,
+    disk: Path,
+    folder: Path,
+    progress: Progress,
+    *,
+    only: Sequence[str] = (),
+    junit: Path | None = None,
+) -> Result:
+    """Boot a machine of a disk, which is not written to, and run the assertions of the image `name` there.
+
+    `folder` takes the machine's files. Where the roles bring no assertions, that it boots is all that was seen.
+
+    Raises:
+        UsageError: there is no such disk, image or role.
+        GoldsmithError: the machine does not boot, or lets root not in.
+    """
+    if not disk.is_file():
+        raise UsageError(f"there is no disk {disk}", hint=f"`goldsmith build {name} --target qemu` makes one")
+    entry = project.image(name)
+    label = f"{name}-disk"
+    result, suites = Result(), ET.Element("testsuites", name="goldsmith verify")
+    with qemu.Machine(label, disk, folder / "machine", cpus=2) as machine:
+        variables = {"goldsmith_delivery": "image"}
+        source = _inventory(folder, label, entry.groups, variables)
+        sources, playbooks = (source, project.inventory), (entry.playbook,)
+        reached = Machine(label, label, sources, playbooks, "image", machine.hold())
+        _one(project, reached, progress, result, suites, only=only, folder=folder)
+    _write(suites, junit)
+    return result
+
+
+def _of_target(
+    project: config.Project,
+    target: collect.Target,
+    progress: Progress,
+    *,
+    image: str,
+    only: Sequence[str],
+    junit: Path | None,
+) -> Result:
+    result, suites = Result(), ET.Element("testsuites", name="goldsmith verify")
+    with converge.private_folder() as folder, _machines(project, target, image, folder, result) as machines:
+        for machine in machines:
+            _one(project, machine, progress, result, suites, only=only, folder=folder)
+    _write(suites, junit)
+    return result
+
+
+def _write(suites: ET.Element, junit: Path | None) -> None:
     if junit:
         with files.writable(junit):
             files.write(junit, ET.tostring(suites, encoding="utf-8", xml_declaration=True))
-    return result
+
+
+def _inventory(folder: Path, name: str, groups: Sequence[str], variables: dict[str, str]) -> Path:
+    """An inventory with one machine, in the groups of its image."""
+    source = folder / "hosts.yml"
+    hosts = {group: {"hosts": {name: variables}} for group in (*groups, "goldsmith_verify")}
+    source.write_text(yaml.safe_dump(hosts))
+    return source
 
 
 def _target(project: config.Project, text: str) -> collect.Target:
@@ -119,7 +184,7 @@ def _target(project: config.Project, text: str) -> collect.Target:
         near = nearest(text, sorted(project.config.images))
         raise UsageError(
             f'"{text}" is neither an image of {config.FILE_NAME} nor a target',
-            hint=f"{near} Targets: docker-image:NAME, docker:CONTAINER, ssh:PATTERN",
+            hint=f"{near} Targets: docker-image:NAME, docker:CONTAINER, disk:PATH, ssh:PATTERN",
         )
     target = collect.parse(text)
     if target.kind == "dir":
@@ -142,10 +207,7 @@ def _machines(
             raise UsageError(f"there is no Docker image {target.name} here", hint=f"`goldsmith build {name}` makes one")
         container = f"goldsmith-verify-{secrets.token_hex(4)}"
     variables = {"ansible_connection": "community.docker.docker", "goldsmith_delivery": "image"}
-    source = folder / "hosts.yml"
-    source.write_text(
-        yaml.safe_dump({group: {"hosts": {container: variables}} for group in (*entry.groups, "goldsmith_verify")})
-    )
+    source = _inventory(folder, container, entry.groups, variables)
     machine = Machine(container, str(target), (source, project.inventory), (entry.playbook,), "image", {})
     try:
         if target.kind == "docker-image":
@@ -162,9 +224,14 @@ def _image_of(project: config.Project, target: collect.Target) -> str:
     for name in names:
         if target.kind == "docker-image" and target.name.partition(":")[0] == f"goldsmith/{name}":
             return name
+    return _only_image(project, str(target))
+
+
+def _only_image(project: config.Project, what: str) -> str:
+    names = sorted(project.config.images)
     if len(names) == 1:
         return names[0]
-    raise UsageError(f"of which image is {target}?", hint=f"say --image with one of: {', '.join(names)}")
+    raise UsageError(f"of which image is {what}?", hint=f"say --image with one of: {', '.join(names)}")
 
 
 def _hosts(project: config.Project, pattern: str, folder: Path, result: Result) -> Iterator[Machine]:

@@ -1,32 +1,101 @@
-"""What is handed to Packer."""
+"""What a build is made from, and what is handed to Packer."""
 
+import gzip
+import json
 import re
 from pathlib import Path
 
 import pytest
 
-from goldsmith import build, config
-from tests.paths import ROOT
+from goldsmith import build, config, manifest, packer
+from goldsmith.errors import UsageError
+from goldsmith.plan import Plan
+from tests.paths import FIXTURES, ROOT
+
+IMAGE = config.Image(playbook="site.yml", groups=["web"])
+
+
+def plan(folder: Path, target: str = "docker", engine: str = "container") -> Plan:
+    return Plan("web", IMAGE, target, engine, "goldsmith/base:x", "sha256:1", "d", {}, "k" * 64, folder)
 
 
 def test_variables_are_those_that_the_template_declares(tmp_path: Path) -> None:
-    image = config.Image(playbook="site.yml", groups=["web"])
-    project = config.Project(tmp_path, config.Config(images={"web": image}))
-    plan = build.Plan("web", image, "goldsmith/base:x", "sha256:1", "d", {}, "k" * 64, tmp_path)
-    given = build.packer_variables(project, plan, "b1", tmp_path / "site.yml")
+    project = config.Project(tmp_path, config.Config(images={"web": IMAGE}))
+    given = {
+        **packer.variables(project, plan(tmp_path), tmp_path / "site.yml"),
+        **packer.docker_variables(plan(tmp_path), "b1"),
+    }
     declared = set(re.findall(r'^variable "(\w+)"', (ROOT / "packer/variables.pkr.hcl").read_text(), re.MULTILINE))
     assert given.keys() <= declared
     assert given["tags"] == ["building-b1"]  # a temporary name: the final one comes when it is whole
     assert given["groups"] == ["web"]
     assert given["changes"] == [f"LABEL org.goldsmith.content-key={'k' * 64}"]
-    assert plan.reference == "goldsmith/web:kkkkkkkkkkkk"
 
 
-def test_of_all_targets_of_the_template_only_docker_is_built() -> None:
-    command = build.packer_command(Path("variables.json"))
+def test_each_target_has_its_name(tmp_path: Path) -> None:
+    assert plan(tmp_path).reference == "goldsmith/web:kkkkkkkkkkkk"
+    assert plan(tmp_path, "qemu", "tree").reference == str(tmp_path / "web.qcow2")
+
+
+def test_of_all_sources_of_the_template_one_is_built() -> None:
+    command = packer.command("docker.image", Path("variables.json"))
     assert command[:2] == ["packer", "build"]
     assert [word for word in command if word.startswith("-only")] == ["-only=docker.image"]
     assert command[-1] == str(ROOT / "packer")
+
+
+def test_an_engine_is_the_targets_first_where_none_is_named() -> None:
+    assert build.chosen_engine("docker", "") == "container"
+    assert build.chosen_engine("qemu", "") == "tree"
+    assert build.chosen_engine("qemu", "vm") == "vm"
+
+
+@pytest.mark.parametrize(
+    ("target", "engine", "hint"), [("qemo", "", "qemu"), ("docker", "tree", "container"), ("qemu", "tre", "tree, vm")]
+)
+def test_a_wrong_target_or_engine_names_the_right_ones(target: str, engine: str, hint: str) -> None:
+    with pytest.raises(UsageError) as caught:
+        build.chosen_engine(target, engine)
+    assert hint in caught.value.hint
+
+
+def test_every_target_of_the_project_file_can_be_built() -> None:
+    for target in config.Image.model_json_schema()["properties"]["targets"]["items"]["enum"]:
+        assert build.chosen_engine(target, "")
+
+
+def _disk_with_records(folder: Path) -> Plan:
+    made = plan(folder, "qemu", "tree")
+    recorded = gzip.decompress((FIXTURES / "manifests/image-at-rest.json.gz").read_bytes())
+    record = manifest.parse(recorded, "recorded")
+    manifest.save(record, folder / build.MANIFEST)
+    (folder / "web.qcow2").write_bytes(b"disk")
+    provenance = {
+        "manifest_digest": record.digest,
+        "content_key": made.content_key,
+        "image_id": "sha256:2",
+        "bytes": 4,
+    }
+    (folder / build.PROVENANCE).write_text(json.dumps(provenance))
+    return made
+
+
+def test_a_disk_is_up_to_date_only_as_long_as_it_is_whole(tmp_path: Path) -> None:
+    made = _disk_with_records(tmp_path)
+    assert build._present(made) == "sha256:2"
+    (tmp_path / "web.qcow2").write_bytes(b"dis")
+    assert build._present(made) is None
+    (tmp_path / "web.qcow2").unlink()
+    assert build._present(made) is None
+
+
+def test_the_release_has_the_time_that_it_is_given(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    project = config.Project(tmp_path, config.Config(images={"web": IMAGE}))
+    monkeypatch.setenv("SOURCE_DATE_EPOCH", "1700000000")
+    assert build._epoch(project, "sha256:1") == 1700000000
+    monkeypatch.setenv("SOURCE_DATE_EPOCH", "yesterday")
+    with pytest.raises(UsageError, match="yesterday"):
+        build._epoch(project, "sha256:1")
 
 
 def test_without_git_the_provenance_has_no_revision(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:

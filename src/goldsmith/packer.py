@@ -1,0 +1,110 @@
+"""Running Packer: the definition in one machine, with progress, and a failure told by its task."""
+
+from __future__ import annotations
+
+import json
+from pathlib import Path
+from typing import Any
+
+from goldsmith import ansible_output, config, definition, docker, proc, resources
+from goldsmith.errors import GoldsmithError
+from goldsmith.plan import Plan
+from goldsmith.progress import Progress
+
+
+def run(
+    project: config.Project,
+    plan: Plan,
+    source: str,
+    more: dict[str, Any],
+    work: Path,
+    progress: Progress,
+    *,
+    verbose: bool,
+) -> None:
+    """Run Packer's build of one source of our template in the folder `work`; `more` are variables beside the usual.
+
+    Raises:
+        GoldsmithError: a task failed (it is named), Packer failed (with its reason), or no task ran at all.
+    """
+    file = work / "variables.pkrvars.json"
+    file.write_text(json.dumps({**variables(project, plan, playbook(project, plan.image, work)), **more}))
+    reader = ansible_output.Reader()
+    errors: list[str] = []
+    machine = f"{plan.name}-image"
+
+    def line(text: str) -> None:
+        if verbose:
+            progress.say(text)
+        if "error" in text.lower():
+            errors.append(ansible_output.unprefixed(text).strip())
+        task = reader.feed(text)
+        row = progress.row(machine)
+        row.ok, row.changed = reader.ok, reader.changed
+        if task is not None:
+            progress.task(machine, task)
+
+    done = proc.run(
+        command(source, file),
+        cwd=project.root,
+        env={
+            **definition.ansible_environment(project.root),
+            "ANSIBLE_LOCAL_TEMP": str(work / "ansible"),
+            "CHECKPOINT_DISABLE": "1",
+            "PACKER_CACHE_DIR": str(work / "cache"),
+            "PACKER_TMP_DIR": str(work),
+            "TMPDIR": str(work),
+        },
+        on_line=line,
+        check=False,
+    )
+    what = f'building "{plan.name}"'
+    hint = f"`goldsmith build {plan.name} --verbose` shows all that Packer and Ansible say"
+    if done.code != 0 and reader.failure:
+        raise GoldsmithError(f"{what} failed, {reader.failure}", hint=hint)
+    if done.code != 0:
+        reason = errors[0] if errors else f"Packer ended with {done.code}"
+        raise GoldsmithError(f"{what} failed: {reason}", hint=hint)
+    if not reader.task:
+        groups = ", ".join(plan.image.groups) or "none"
+        raise GoldsmithError(
+            f"{what} ran no task: no play of {plan.image.playbook} has the host {machine}",
+            hint=f"set the image's `groups:` in goldsmith.yml to what the play's `hosts:` names (now: {groups})",
+        )
+
+
+def playbook(project: config.Project, image: config.Image, work: Path) -> Path:
+    """Packer wants a file: a playbook named by its collection is imported by one."""
+    if not config.is_collection_name(image.playbook):
+        return project.root / image.playbook
+    wrapper = work / "playbook.yml"
+    wrapper.write_text(f"- ansible.builtin.import_playbook: {image.playbook}\n")
+    return wrapper
+
+
+def command(source: str, variables: Path) -> list[str]:
+    """The template has a source for every target; one is built. Pure."""
+    template = str(resources.folder("packer"))
+    return ["packer", "build", "-color=false", f"-only={source}", f"-var-file={variables}", template]
+
+
+def variables(project: config.Project, plan: Plan, playbook: Path) -> dict[str, Any]:
+    """Values for the variables of packer/variables.pkr.hcl that every target has. Pure."""
+    return {
+        "name": plan.name,
+        "playbook": str(playbook),
+        "groups": plan.image.groups,
+        "inventory": str(project.inventory),
+        "inventory_directory": str(project.inventory if project.inventory.is_dir() else project.inventory.parent),
+    }
+
+
+def docker_variables(plan: Plan, build_id: str) -> dict[str, Any]:
+    """Values for those that a container has. Pure."""
+    return {
+        "base_image": plan.base,
+        "repository": plan.repository,
+        "tags": [f"building-{build_id}"],
+        "changes": [f"LABEL {docker.KEY}={plan.content_key}"],
+        "build_id": build_id,
+    }
