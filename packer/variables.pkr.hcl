@@ -250,6 +250,16 @@ variable "amazon_image" {
   }
 }
 
+variable "amazon_endpoint" {
+  type        = string
+  default     = ""
+  description = "URL of the EC2 API where it is not Amazon's public one: an endpoint within a VPC, or a service that speaks the same API. Empty: Amazon's of that region."
+  validation {
+    condition     = var.amazon_endpoint == "" || regex_replace(var.amazon_endpoint, "^https?://[^/].*$", "") == ""
+    error_message = "The amazon_endpoint must begin with https:// or http://."
+  }
+}
+
 variable "digitalocean_region" {
   type        = string
   default     = "fra1"
