@@ -115,7 +115,7 @@ variable "architecture" {
 variable "output_directory" {
   type        = string
   default     = "artifacts/packer"
-  description = "Folder for the machines that are files. Each is in a folder '<name>-<target>', which must not be there yet."
+  description = "Folder for the machines that are files, each in a folder '<name>-<target>', which must not be there yet; and for the manifests of AMIs."
   validation {
     condition     = length(var.output_directory) > 0
     error_message = "The output_directory must not be empty."
