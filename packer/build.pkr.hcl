@@ -25,6 +25,16 @@ locals {
     digitalocean   = local.over_ssh
   }
 
+  # Of an AMI.
+  collector = "${path.root}/../plugins/module_utils/collector"
+  manifest  = "${var.output_directory}/${local.cloud_name}.manifest.json"
+  tag_ami = "ansible-playbook '${path.root}/amazon.yml' --extra-vars '${jsonencode({
+    ami_name     = local.cloud_name
+    ami_manifest = abspath("${local.manifest}.part")
+    ami_region   = var.amazon_region
+    ami_endpoint = var.amazon_endpoint
+  })}'"
+
   # The setting that is ANSIBLE_SSH_ARGS elsewhere: Packer fills ssh_extra_args itself. A new machine's host key is not
   # remembered, since the next build's machine has the same address and another key.
   over_ssh = [
@@ -50,6 +60,12 @@ build {
     "source.amazon-ebs.image",
     "source.digitalocean.image",
   ]
+
+  # What the last step needs is missed now, and not after the roles.
+  provisioner "shell-local" {
+    only   = ["amazon-ebs.image"]
+    inline = ["${local.tag_ami} --check"]
+  }
 
   # A cloud's first boot may still be at work with packages and accounts. 2: done, with warnings.
   # The only condition on a name that can be wrong without harm: a container would find no cloud-init and go on.
@@ -108,6 +124,36 @@ build {
       scripts       = provisioner.value
       remote_folder = "/var/tmp"
     }
+  }
+
+  # The manifest of what becomes an AMI, over Packer's own connection: the key is out of the machine by now. /run is in
+  # no image, and runs no programs.
+  provisioner "file" {
+    only        = ["amazon-ebs.image"]
+    source      = local.collector
+    destination = "/run"
+  }
+  provisioner "shell" {
+    only            = ["amazon-ebs.image"]
+    remote_folder   = "/run"
+    execute_command = "sh {{ .Path }}"
+    inline          = ["cd /run && python3 -m collector.command >manifest.json"]
+  }
+  provisioner "file" {
+    only        = ["amazon-ebs.image"]
+    direction   = "download"
+    source      = "/run/manifest.json"
+    destination = "${local.manifest}.part"
+  }
+
+  # The first post-processor of its AMI: if it fails, Packer takes the AMI back.
+  post-processor "shell-local" {
+    only = ["amazon-ebs.image"]
+    inline = [
+      "trap \"rm -f '${local.manifest}.part'\" EXIT",
+      local.tag_ami,
+      "mv '${local.manifest}.part' '${local.manifest}'",
+    ]
   }
 
   post-processor "docker-tag" {

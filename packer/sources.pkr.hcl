@@ -265,7 +265,12 @@ source "amazon-ebs" "image" {
   user_data     = local.user_data
   ami_name      = local.cloud_name
   run_tags      = local.tags
-  tags          = local.tags
+  tags          = merge(local.tags, { Name = var.name })
+
+  # Where the API is another one, Amazon's list of regions and its service for checking credentials may be out of reach.
+  custom_endpoint_ec2        = var.amazon_endpoint
+  skip_region_validation     = var.amazon_endpoint != ""
+  skip_credential_validation = var.amazon_endpoint != ""
 
   source_ami_filter {
     owners      = ["136693071363"] # Debian

@@ -115,7 +115,7 @@ variable "architecture" {
 variable "output_directory" {
   type        = string
   default     = "artifacts/packer"
-  description = "Folder for the machines that are files. Each is in a folder '<name>-<target>', which must not be there yet."
+  description = "Folder for the machines that are files, each in a folder '<name>-<target>', which must not be there yet; and for the manifests of AMIs."
   validation {
     condition     = length(var.output_directory) > 0
     error_message = "The output_directory must not be empty."
@@ -247,6 +247,16 @@ variable "amazon_image" {
   validation {
     condition     = length(var.amazon_image) > 0
     error_message = "The amazon_image must not be empty."
+  }
+}
+
+variable "amazon_endpoint" {
+  type        = string
+  default     = ""
+  description = "URL of the EC2 API where it is not Amazon's public one: an endpoint within a VPC, or a service that speaks the same API. Empty: Amazon's of that region."
+  validation {
+    condition     = var.amazon_endpoint == "" || regex_replace(var.amazon_endpoint, "^https?://[^/].*$", "") == ""
+    error_message = "The amazon_endpoint must begin with https:// or http://."
   }
 }
 

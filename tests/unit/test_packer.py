@@ -189,6 +189,7 @@ def test_installer_takes_the_key_from_the_command_line() -> None:
         ("qemu_firmware", ""),
         ("amazon_region", "Frankfurt"),
         ("amazon_image", ""),
+        ("amazon_endpoint", "ec2.example.org"),
         ("digitalocean_region", "fra-1"),
     ],
 )
