@@ -72,7 +72,14 @@ TOOLS = (
         ("mmdebstrap", "--version"),
         required=False,
     ),
-    Tool("qemu-img", "export of disks", _apt("qemu-utils"), ("qemu-img", "--version"), required=False),
+    Tool("qemu-img", "disks: build, export", _apt("qemu-utils"), ("qemu-img", "--version"), required=False),
+    Tool(
+        "qemu-system-x86_64",
+        "disks: build, verify",
+        _apt("qemu-system-x86"),
+        ("qemu-system-x86_64", "--version"),
+        required=False,
+    ),
     Tool("skopeo", "export to oci", _apt("skopeo"), ("skopeo", "--version"), required=False),
     Tool("zstd", "export --compress zstd", _apt("zstd"), ("zstd", "--version"), required=False),
     Tool(

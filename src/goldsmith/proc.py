@@ -27,6 +27,7 @@ INSTALL = {
     "mmdebstrap": "apt-get install mmdebstrap",
     "packer": "apt-get install packer",
     "qemu-img": "apt-get install qemu-utils",
+    "qemu-system-x86_64": "apt-get install qemu-system-x86",
     "skopeo": "apt-get install skopeo",
     "ssh": "apt-get install openssh-client",
     "zstd": "apt-get install zstd",
