@@ -131,6 +131,8 @@ find "$root/var/log" -type f \( $old \) | sort | while read -r path; do remove "
 # shellcheck disable=SC2086
 find "$root/var/log" -type f -size +0 ! \( $old -o -path '*/journal/*' \) | sort | while read -r path; do empty "$path"; done
 set +f
+# Messages that wait to be sent would be sent by every machine.
+find "$root/var/spool/rsyslog" -type f 2>/dev/null | sort | while read -r path; do remove "$path"; done
 
 # A name that the machine made for itself would be every machine's.
 if [ -z "$root" ] && [ -x /usr/local/sbin/goldsmith-first-boot ] && /usr/local/sbin/goldsmith-first-boot named; then
