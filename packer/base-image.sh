@@ -7,8 +7,8 @@
 # IMAGE  where to start, e.g. debian:bookworm
 # TAG    the name that the result gets, e.g. goldsmith/base:debian-bookworm
 # --pull look for a newer IMAGE and prepare it again, even if TAG is there
-# --disk of such a result make what a disk is made of: with kernel, boot loader, DHCP, cloud-init; and TAG-tools, in
-#        which disks are put together
+# --disk of such a result make what a disk is made of: with kernel, boot loader, DHCP, cloud-init, host keys; and
+#        TAG-tools, in which disks are put together
 #
 # It pulls IMAGE. Where no registry answers and IMAGE is debian:SUITE, it makes the same
 # system with mmdebstrap from Debian's archive and says so. Exit: 0 made or there already, 1 failed, 2 usage.
@@ -18,6 +18,10 @@ packages="ca-certificates dbus iproute2 openssh-server python3 python3-apt sudo 
 disk_packages="cloud-guest-utils cloud-init e2fsprogs systemd-resolved udev"
 # Every card of a real or virtual machine, and no end of a container's cable.
 network="[Match] Type=ether 'Kind=!*' '' [Network] DHCP=yes"
+# A definition may have something better (first_boot, cloud-init): this comes after it, and finds nothing to do then.
+host_keys="[Unit] 'Description=Make host keys where there are none' 'ConditionPathExistsGlob=!/etc/ssh/ssh_host_*_key' \
+  'After=cloud-init.service goldsmith-first-boot.service' Before=ssh.service '' \
+  [Service] Type=oneshot 'ExecStart=/usr/bin/ssh-keygen -A' '' [Install] WantedBy=ssh.service"
 # A base belongs to no machine: what makes a machine its own is made at its first boot.
 unmake="rm -f /etc/ssh/ssh_host_*_key /etc/ssh/ssh_host_*_key.pub /var/lib/dbus/machine-id; : > /etc/machine-id"
 
@@ -66,7 +70,8 @@ RUN printf '#!/bin/sh\nexit 101\n' > /usr/sbin/policy-rc.d && chmod 755 /usr/sbi
  && DEBIAN_FRONTEND=noninteractive apt-get install -y --no-install-recommends $disk_packages \\
     linux-image-\$architecture grub-cloud-\$architecture \\
  && apt-get clean && rm -rf /var/lib/apt/lists/* /usr/sbin/policy-rc.d && $unmake \\
- && printf '%s\n' $network > /etc/systemd/network/80-dhcp.network && systemctl enable systemd-networkd.service
+ && printf '%s\n' $network > /etc/systemd/network/80-dhcp.network && systemctl enable systemd-networkd.service \\
+ && printf '%s\n' $host_keys > /etc/systemd/system/ssh-host-keys.service && systemctl enable ssh-host-keys.service
 EOF
   image=$tag tag=$tag-tools
   make_tag <<EOF
