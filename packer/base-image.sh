@@ -13,7 +13,8 @@ set -eu
 
 packages="ca-certificates dbus iproute2 openssh-server python3 python3-apt sudo systemd systemd-sysv"
 # A base belongs to no machine: what makes a machine its own is made at its first boot.
-unmake="rm -f /etc/ssh/ssh_host_*_key /etc/ssh/ssh_host_*_key.pub /var/lib/dbus/machine-id; : > /etc/machine-id"
+unmake="rm -f /etc/ssh/ssh_host_*_key /etc/ssh/ssh_host_*_key.pub /var/lib/dbus/machine-id && : > /etc/machine-id"
+unmake="$unmake && find /var/log -type f -exec truncate --size=0 {} +"
 
 config='ENV container=docker
 STOPSIGNAL SIGRTMIN+3

@@ -12,12 +12,25 @@ import secrets
 import shutil
 import tempfile
 import time
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from goldsmith import ansible_output, collect, config, definition, docker, files, manifest, proc, resources
+from goldsmith import (
+    ansible_output,
+    collect,
+    config,
+    definition,
+    docker,
+    files,
+    hygiene,
+    manifest,
+    policy,
+    proc,
+    resources,
+    tree,
+)
 from goldsmith.errors import GoldsmithError, UsageError
 from goldsmith.inventory import Inventory
 from goldsmith.progress import Progress
@@ -58,6 +71,7 @@ class Plan:
     tools: dict[str, str]
     content_key: str
     folder: Path
+    waivers: tuple[policy.Waiver, ...] = ()
 
     @property
     def repository(self) -> str:
@@ -74,10 +88,11 @@ def build(project: config.Project, name: str, progress: Progress, *, force: bool
     `force` builds all the same; `pull` looks for a newer base first; `verbose` shows all that Packer says.
 
     Raises:
-        UsageError: no such image, or a group that the inventory does not have.
+        UsageError: no such image, a group that the inventory does not have, or an invalid policy.
         ToolError: Packer, Ansible or Docker is missing or does not answer.
         GoldsmithError: the base can't be had, a task failed (it is named), another build of this image runs,
             or the output folder is full. Nothing is left of the build then.
+        hygiene.UncleanError: the image holds what it must not. Nothing is left of the build then, either.
     """
     image = project.image(name)
     for program in ("packer", "ansible-playbook", "docker"):
@@ -138,7 +153,7 @@ def _plan(
     digest = definition.digest(project, image)
     tools = definition.tool_versions()
     key = definition.content_key(digest, found["Id"], tools, resources.folder("packer").glob("*.pkr.hcl"))
-    return Plan(name, image, base, found["Id"], digest, tools, key, folder)
+    return Plan(name, image, base, found["Id"], digest, tools, key, folder, policy.of_project(project).waivers)
 
 
 def _base(image: str, tag: str, progress: Progress, *, pull: bool) -> None:
@@ -168,7 +183,15 @@ def _present(plan: Plan) -> str | None:
     except (OSError, ValueError, GoldsmithError):
         return None
     whole = provenance.get("image_id") == found["Id"] and provenance.get("manifest_digest") == recorded.digest
-    return str(found["Id"]) if whole else None
+    return str(found["Id"]) if whole and _still_waived(provenance, plan.waivers) else None
+
+
+def _still_waived(provenance: dict[str, Any], waivers: Sequence[policy.Waiver]) -> bool:
+    """Whether all that was waived when the image was built is waived today. Old releases did not look at all."""
+    recorded = provenance.get("waived")
+    return recorded is not None and all(
+        any(waiver.fits(each["check"], each["path"]) for waiver in waivers) for each in recorded
+    )
 
 
 def _check_groups(project: config.Project, image: config.Image) -> None:
@@ -191,20 +214,24 @@ def _check_space(folder: Path) -> None:
 
 
 def _build(project: config.Project, plan: Plan, progress: Progress, started: float, *, verbose: bool) -> str:
-    """Run Packer, collect, write the records, and only then give the image its name."""
+    """Run Packer, look whether it is clean, collect, write the records, and only then give the image its name."""
     build_id = secrets.token_hex(8)
     building = f"{plan.repository}:building-{build_id}"
     progress.say(f"  building {plan.reference} from {plan.base}")
     try:
         with tempfile.TemporaryDirectory(prefix="goldsmith-build-") as work:
-            _packer(project, plan, build_id, Path(work), progress, verbose=verbose)
+            sealed = _packer(project, plan, build_id, Path(work), progress, verbose=verbose)
         found = docker.inspect_image(building)
         if found is None:
             raise GoldsmithError(f"Packer said that it succeeded, but there is no image {building}")
-        progress.say("  collecting its manifest")
-        collected = collect.collect(collect.Target("docker-image", building))
+        with docker.saved(found["Id"]) as archive:
+            verdict = _hygiene(plan, archive, progress, sealed=sealed)
+            progress.say("  collecting its manifest")
+            collected = collect.of_archive(archive, building)
         manifest.save(collected, plan.folder / MANIFEST)
-        files.write_json(plan.folder / PROVENANCE, _provenance(project, plan, found["Id"], collected.digest, started))
+        files.write_json(
+            plan.folder / PROVENANCE, _provenance(project, plan, found["Id"], collected.digest, verdict, started)
+        )
         proc.run(["docker", "tag", building, plan.reference])
     except BaseException:
         with proc.uninterrupted():
@@ -214,13 +241,27 @@ def _build(project: config.Project, plan: Plan, progress: Progress, started: flo
     return str(found["Id"])
 
 
+def _hygiene(plan: Plan, archive: Path, progress: Progress, *, sealed: bool) -> hygiene.Verdict:
+    progress.say("  looking for what must not be in an image")
+    with tree.of_docker_archive(archive) as found:
+        verdict = hygiene.judge(found, plan.waivers)
+    hygiene.demand(verdict, f'building "{plan.name}"', sealed=sealed)
+    for offence, waiver in verdict.waived:
+        progress.say(f"  waived: {offence.check} {offence.path}: {waiver.reason}")
+    for waiver in verdict.unused:
+        progress.say(f"  unused waiver: {waiver}")
+    return verdict
+
+
 def _packer(
     project: config.Project, plan: Plan, build_id: str, work: Path, progress: Progress, *, verbose: bool
-) -> None:
+) -> bool:
+    """Run it. Whether the role seal ran in it."""
     variables = work / "variables.pkrvars.json"
     variables.write_text(json.dumps(packer_variables(project, plan, build_id, _playbook(project, plan.image, work))))
     reader = ansible_output.Reader()
     errors: list[str] = []
+    tasks: list[str] = []
     machine = f"{plan.name}-image"
 
     def line(text: str) -> None:
@@ -232,6 +273,7 @@ def _packer(
         row = progress.row(machine)
         row.ok, row.changed = reader.ok, reader.changed
         if task is not None:
+            tasks.append(task)
             progress.task(machine, task)
 
     done = proc.run(
@@ -261,6 +303,7 @@ def _packer(
             f"{what} ran no task: no play of {plan.image.playbook} has the host {machine}",
             hint=f"set the image's `groups:` in goldsmith.yml to what the play's `hosts:` names (now: {groups})",
         )
+    return any(task.startswith(("goldsmith.core.seal :", "seal :")) for task in tasks)
 
 
 def _playbook(project: config.Project, image: config.Image, work: Path) -> Path:
@@ -295,7 +338,12 @@ def packer_variables(project: config.Project, plan: Plan, build_id: str, playboo
 
 
 def _provenance(
-    project: config.Project, plan: Plan, image_id: str, manifest_digest: str, started: float
+    project: config.Project,
+    plan: Plan,
+    image_id: str,
+    manifest_digest: str,
+    verdict: hygiene.Verdict,
+    started: float,
 ) -> dict[str, Any]:
     """What the image was made from, by what and when. Shape: docs/provenance.md."""
     return {
@@ -305,6 +353,10 @@ def _provenance(
         "reference": plan.reference,
         "image_id": image_id,
         "manifest_digest": manifest_digest,
+        "waived": [
+            {"check": offence.check, "path": offence.path, "reason": waiver.reason}
+            for offence, waiver in verdict.waived
+        ],
         "content_key": plan.content_key,
         "definition_digest": f"sha256:{plan.definition}",
         "playbook": plan.image.playbook,
