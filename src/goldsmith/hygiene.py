@@ -150,7 +150,7 @@ def _offences(system: Tree) -> Iterator[Offence]:
     for file in system.hidden:
         for offence in _of_file(file, patterns, published):
             if CHECKS[offence.check].in_bytes:
-                still = "a later layer removes or replaces it, but whoever has the image can read it"
+                still = "a later layer takes it away, but whoever has the image can read it: make that layer without it"
                 yield Offence(offence.check, offence.path, f"{offence.what}, in {file.layer}: {still}")
     yield from _of_settings(system.settings)
 

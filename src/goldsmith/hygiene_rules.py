@@ -22,8 +22,6 @@ class Check:
     in_bytes: bool = False
 
 
-_SEALED = "the role seal removes them"
-
 CHECKS = {
     "ssh-host-keys": Check(
         "host keys, which every machine made from the image would share",
@@ -41,18 +39,28 @@ CHECKS = {
     "build-user": Check("an account that was made for building", "remove it at the definition's end"),
     "cloud-instance-data": Check(
         "what a cloud said to the machine of the build",
-        "run `cloud-init clean --logs --configs network`, or the role seal and remove the rest",
+        "the role seal has cloud-init forget it; remove network settings that cloud-init wrote",
         in_bytes=True,
     ),
-    "history": Check("what somebody typed, looked for or visited", _SEALED, in_bytes=True),
-    "dhcp-leases": Check("addresses and names that the machine of the build was lent", _SEALED),
+    "history": Check(
+        "what somebody typed, looked for or visited",
+        "the role seal removes those in /root and /home; remove the others",
+        in_bytes=True,
+    ),
+    "dhcp-leases": Check(
+        "addresses and names that the machine of the build was lent",
+        "the role seal removes Debian's; remove the others",
+    ),
     "logs": Check("logs of the build, which no machine made from the image wrote", "the role seal empties them"),
     "secrets": Check(
         "private keys, passwords and tokens, which everybody who has the image can read",
         "have it brought to each machine, or made there at its first boot",
         in_bytes=True,
     ),
-    "random-seed": Check("a seed or key that every machine made from the image would share", _SEALED),
+    "random-seed": Check(
+        "a seed or key that every machine made from the image would share",
+        "the role seal removes systemd's; remove the others",
+    ),
     "build-leftovers": Check("files and settings that were for the build alone", "remove it at the definition's end"),
 }
 """Check by name. docs/hygiene.md lists them."""
