@@ -347,6 +347,19 @@ def test_a_key_that_a_debian_package_brought_is_no_secret(tmp_path: Path) -> Non
     assert offences(tmp_path, {"/etc/x/test.key": KEY, **listed}) == [("secrets", "/etc/x/test.key")]
 
 
+def test_a_package_may_still_call_usr_lib_lib(tmp_path: Path) -> None:
+    digest = hashlib.md5(KEY.encode(), usedforsecurity=False).hexdigest()
+    listed = {"/var/lib/dpkg/info/x.md5sums": f"{digest}  lib/x.key\n"}
+    assert offences(tmp_path, {"/usr/lib/x.key": KEY, **listed}) == []
+
+
+def test_examples_of_packages_are_left_alone_but_not_what_is_local(tmp_path: Path) -> None:
+    netrc, token = "machine x password y\n", "x = ghp_" + "a" * 36
+    assert offences(tmp_path, {"/usr/share/doc/x/.netrc": netrc, "/usr/lib/x.py": token}) == []
+    local: Members = {"/usr/local/share/x/.netrc": netrc, "/usr/local/lib/x.py": token}
+    assert offences(tmp_path, local) == [("secrets", path) for path in sorted(local)]
+
+
 def test_a_key_that_a_python_package_brought_is_no_secret(tmp_path: Path) -> None:
     place, path = "/opt/app/lib/python3.11/site-packages", "/opt/app/lib/python3.11/site-packages/tornado/test/test.key"
     digest = base64.urlsafe_b64encode(hashlib.sha256(KEY.encode()).digest()).decode().rstrip("=")
