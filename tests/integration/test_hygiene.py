@@ -10,7 +10,7 @@ from typing import Any
 import pytest
 
 from goldsmith import docker, hygiene, proc
-from tests.integration.conftest import Goldsmith, error, write_playbook
+from tests.integration.conftest import SEAL, Goldsmith, error, write_playbook
 from tests.integration.test_wrong_inputs import left
 
 PLANT = """\
@@ -27,7 +27,6 @@ echo 'machine example.org login me password x' > /root/.netrc
 echo 0123456789 > /var/lib/systemd/random-seed
 echo 'Acquire::http::Proxy "http://192.0.2.1:3142";' > /etc/apt/apt.conf.d/01proxy
 """
-SEAL = "ansible.builtin.include_role: {name: goldsmith.core.seal}"
 HISTORY = "ansible.builtin.copy: {content: ls, dest: /root/.bash_history, mode: '0600'}"
 UNSEALED = {"build-leftovers", "build-user", "cloud-instance-data", "secrets"}
 """What the role seal leaves alone."""
@@ -76,7 +75,7 @@ def test_a_build_without_a_seal_fails_and_leaves_nothing(dirty: Goldsmith) -> No
     assert left(dirty.project / "artifacts") == []
 
 
-def test_what_a_seal_leaves_and_what_comes_after_it_fails_until_it_is_waived(dirty: Goldsmith) -> None:
+def test_what_a_seal_leaves_and_what_comes_after_it_fails(dirty: Goldsmith) -> None:
     first_boot = "ansible.builtin.include_role: {name: goldsmith.core.first_boot}"
     write_playbook(dirty.project, first_boot, "ansible.builtin.script: plant.sh", SEAL, HISTORY)
     done = dirty("build", "small", expect=3)
@@ -84,19 +83,24 @@ def test_what_a_seal_leaves_and_what_comes_after_it_fails_until_it_is_waived(dir
     assert "the role seal ran" in done.stderr
     assert left(dirty.project / "artifacts") == []
 
-    waivers = "".join(
-        f"  - {{check: {name}, path: '**', reason: it is for a test}}\n" for name in (*UNSEALED, "history")
-    )
-    (dirty.project / "policy.yml").write_text(f"hygiene:\n{waivers}")
-    with (dirty.project / "goldsmith.yml").open("a") as file:
+
+def test_what_is_waived_is_built_with_its_reason_until_the_waiver_goes(small: Goldsmith) -> None:
+    write_playbook(small.project, SEAL, HISTORY)
+    policy = small.project / "policy.yml"
+    policy.write_text("hygiene:\n  - {check: history, path: /root/**, reason: it is for a test}\n")
+    with (small.project / "goldsmith.yml").open("a") as file:
         file.write("policy: policy.yml\n")
-    built = dirty.json("build", "small")
+    done = small("build", "small", "--json")
+    built = json.loads(done.stdout)
     try:
-        recorded = json.loads(Path(built["provenance"]).read_text())["waived"]
-        assert {each["check"] for each in recorded} == {*UNSEALED, "history"}
-        assert dirty.json("hygiene", f"docker-image:{built['reference']}")["clean"] is True
-        (dirty.project / "policy.yml").write_text("rules: []\n")
-        assert dirty.json("hygiene", f"docker-image:{built['reference']}", expect=3)["clean"] is False
+        assert "waived: history /root/.bash_history: it is for a test" in done.stderr
+        assert json.loads(Path(built["provenance"]).read_text())["waived"] == [
+            {"check": "history", "path": "/root/.bash_history", "reason": "it is for a test"}
+        ]
+        assert small.json("build", "small")["cached"] is True
+        assert small.json("hygiene", f"docker-image:{built['reference']}")["clean"] is True
+        policy.write_text("rules: []\n")
+        assert small.json("hygiene", f"docker-image:{built['reference']}", expect=3)["clean"] is False
     finally:
         docker.remove(f"{docker.KEY}={built['content_key']}")
 
