@@ -23,7 +23,8 @@ host_keys="[Unit] 'Description=Make host keys where there are none' 'ConditionPa
   'After=cloud-init.service goldsmith-first-boot.service' Before=ssh.service '' \
   [Service] Type=oneshot 'ExecStart=/usr/bin/ssh-keygen -A' '' [Install] WantedBy=ssh.service"
 # A base belongs to no machine: what makes a machine its own is made at its first boot.
-unmake="rm -f /etc/ssh/ssh_host_*_key /etc/ssh/ssh_host_*_key.pub /var/lib/dbus/machine-id; : > /etc/machine-id"
+unmake="rm -f /etc/ssh/ssh_host_*_key /etc/ssh/ssh_host_*_key.pub /var/lib/dbus/machine-id && : > /etc/machine-id"
+unmake="$unmake && find /var/log -type f -exec truncate --size=0 {} +"
 
 config='ENV container=docker
 STOPSIGNAL SIGRTMIN+3

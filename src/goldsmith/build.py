@@ -13,12 +13,27 @@ import secrets
 import shutil
 import tempfile
 import time
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from goldsmith import build_disk, collect, config, definition, disk, docker, files, manifest, packer, proc, resources
+from goldsmith import (
+    build_disk,
+    collect,
+    config,
+    definition,
+    disk,
+    docker,
+    files,
+    hygiene,
+    manifest,
+    packer,
+    policy,
+    proc,
+    resources,
+    tree,
+)
 from goldsmith.errors import GoldsmithError, UsageError, nearest
 from goldsmith.inventory import Inventory
 from goldsmith.plan import Plan
@@ -70,10 +85,11 @@ def build(
     of ENGINES); `force` builds all the same; `pull` looks for a newer base first; `verbose` shows all that Packer says.
 
     Raises:
-        UsageError: no such image, target or engine, or a group that the inventory does not have.
+        UsageError: no such image, target or engine, a group that the inventory does not have, or an invalid policy.
         ToolError: Packer, Ansible or Docker is missing or does not answer.
         GoldsmithError: the base can't be had, a task failed (it is named), another build of this image runs,
             or the output folder is full. Nothing is left of the build then.
+        hygiene.UncleanError: the image holds what it must not. Nothing is left of the build then, either.
     """
     image = project.image(name)
     target = target or image.targets[0]
@@ -171,7 +187,8 @@ def _plan(
     template = resources.folder("packer")
     made_with = [*template.glob("*.pkr.hcl"), *(template.glob("*.py") if target != "docker" else [])]
     key = definition.content_key(digest, found["Id"], tools, made_with)
-    return Plan(name, image, target, engine, base, found["Id"], digest, tools, key, folder)
+    waivers = policy.of_project(project).waivers
+    return Plan(name, image, target, engine, base, found["Id"], digest, tools, key, folder, waivers)
 
 
 def _base(tag: str, arguments: list[str], progress: Progress, *, again: bool) -> dict[str, Any]:
@@ -208,6 +225,8 @@ def _present(plan: Plan) -> str | None:
         return None
     if provenance.get("manifest_digest") != recorded.digest or provenance.get("content_key") != plan.content_key:
         return None
+    if not _still_waived(provenance, plan.waivers):
+        return None
     if plan.target != "docker":
         path = Path(plan.reference)
         whole = path.is_file() and path.stat().st_size == provenance.get("bytes")
@@ -216,6 +235,14 @@ def _present(plan: Plan) -> str | None:
     if found is None or (found["Config"].get("Labels") or {}).get(docker.KEY) != plan.content_key:
         return None
     return str(found["Id"]) if provenance.get("image_id") == found["Id"] else None
+
+
+def _still_waived(provenance: dict[str, Any], waivers: Sequence[policy.Waiver]) -> bool:
+    """Whether all that was waived when the image was built is waived today. Old releases did not look at all."""
+    recorded = provenance.get("waived")
+    return recorded is not None and all(
+        any(waiver.fits(each["check"], each["path"]) for waiver in waivers) for each in recorded
+    )
 
 
 def _check_groups(project: config.Project, image: config.Image) -> None:
@@ -238,21 +265,24 @@ def _check_space(folder: Path, needed: int) -> None:
 
 
 def _docker(project: config.Project, plan: Plan, progress: Progress, started: float, *, verbose: bool) -> str:
-    """Run Packer, collect, write the records, and only then give the image its name."""
+    """Run Packer, look whether it is clean, collect, write the records, and only then give the image its name."""
     build_id = secrets.token_hex(8)
     building = f"{plan.repository}:building-{build_id}"
     progress.say(f"  building {plan.reference} from {plan.base}")
     try:
         with tempfile.TemporaryDirectory(prefix="goldsmith-build-") as work:
             given = packer.docker_variables(plan, build_id)
-            packer.run(project, plan, "docker.image", given, Path(work), progress, verbose=verbose)
+            sealed = packer.run(project, plan, "docker.image", given, Path(work), progress, verbose=verbose)
         found = docker.inspect_image(building)
         if found is None:
             raise GoldsmithError(f"Packer said that it succeeded, but there is no image {building}")
-        progress.say("  collecting its manifest")
-        collected = collect.collect(collect.Target("docker-image", building))
+        with docker.saved(found["Id"]) as archive:
+            with tree.of_docker_archive(archive) as system:
+                verdict = hygiene.look(system, plan, progress, sealed=sealed)
+            progress.say("  collecting its manifest")
+            collected = collect.of_archive(archive, building)
         manifest.save(collected, plan.folder / MANIFEST)
-        record = _provenance(project, plan, found["Id"], collected.digest, started)
+        record = _provenance(project, plan, found["Id"], collected.digest, verdict, started)
         files.write_json(plan.folder / PROVENANCE, record)
         proc.run(["docker", "tag", building, plan.reference])
     except BaseException:
@@ -272,15 +302,15 @@ def _disk(project: config.Project, plan: Plan, progress: Progress, started: floa
         with tempfile.TemporaryDirectory(prefix=build_disk.WORK, dir=plan.folder) as name:
             work = Path(name)
             spec = disk.Spec.of(plan.content_key, _epoch(project, plan.base_id))
-            made, collected = build_disk.make(project, plan, build_id, spec, work, progress, verbose=verbose)
-            build_disk.check(project, plan, made, work, progress)
-            with made.open("rb") as file:
+            made = build_disk.make(project, plan, build_id, spec, work, progress, verbose=verbose)
+            build_disk.check(project, plan, made.path, work, progress)
+            with made.path.open("rb") as file:
                 image_id = f"sha256:{hashlib.file_digest(file, 'sha256').hexdigest()}"
-            record = _provenance(project, plan, image_id, collected.digest, started)
-            manifest.save(collected, plan.folder / MANIFEST)
-            files.write_json(plan.folder / PROVENANCE, {**record, "bytes": made.stat().st_size})
-            files.usual_mode(made)
-            made.replace(plan.reference)
+            record = _provenance(project, plan, image_id, made.manifest.digest, made.verdict, started)
+            manifest.save(made.manifest, plan.folder / MANIFEST)
+            files.write_json(plan.folder / PROVENANCE, {**record, "bytes": made.path.stat().st_size})
+            files.usual_mode(made.path)
+            made.path.replace(plan.reference)
     except BaseException:
         with proc.uninterrupted():
             docker.remove(f"{docker.BUILD}={build_id}")
@@ -304,7 +334,12 @@ def _epoch(project: config.Project, base_id: str) -> int:
 
 
 def _provenance(
-    project: config.Project, plan: Plan, image_id: str, manifest_digest: str, started: float
+    project: config.Project,
+    plan: Plan,
+    image_id: str,
+    manifest_digest: str,
+    verdict: hygiene.Verdict,
+    started: float,
 ) -> dict[str, Any]:
     """What the image was made from, by what and when. Shape: docs/provenance.md."""
     return {
@@ -315,6 +350,10 @@ def _provenance(
         "reference": plan.reference,
         "image_id": image_id,
         "manifest_digest": manifest_digest,
+        "waived": [
+            {"check": offence.check, "path": offence.path, "reason": waiver.reason}
+            for offence, waiver in verdict.waived
+        ],
         "content_key": plan.content_key,
         "definition_digest": f"sha256:{plan.definition}",
         "playbook": plan.image.playbook,

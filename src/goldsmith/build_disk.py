@@ -4,9 +4,10 @@ from __future__ import annotations
 
 import hashlib
 import shutil
+from dataclasses import dataclass
 from pathlib import Path
 
-from goldsmith import config, disk, machine, packer, proc, verify
+from goldsmith import config, disk, hygiene, machine, packer, proc, tree, verify
 from goldsmith.errors import GoldsmithError
 from goldsmith.manifest import Manifest
 from goldsmith.plan import Plan
@@ -14,6 +15,15 @@ from goldsmith.progress import Progress
 
 WORK = ".building-"
 """What the name of a folder begins with in which a disk is being made."""
+
+
+@dataclass(frozen=True)
+class Made:
+    """A disk (qcow2) that has no name yet, the manifest of what is in it, and what was found that must not be there."""
+
+    path: Path
+    manifest: Manifest
+    verdict: hygiene.Verdict
 
 
 def make(
@@ -25,11 +35,12 @@ def make(
     progress: Progress,
     *,
     verbose: bool,
-) -> tuple[Path, Manifest]:
-    """Make the disk in the folder `work`; the file, qcow2, and the manifest of what is in it.
+) -> Made:
+    """Make the disk in the folder `work`.
 
     Raises:
         GoldsmithError: a task failed (it is named), or the disk can't be put together.
+        hygiene.UncleanError: it holds what it must not.
     """
     how = _by_tree if plan.engine == "tree" else _by_machine
     return how(project, plan, build_id, spec, work, progress, verbose=verbose)
@@ -44,17 +55,21 @@ def _by_tree(
     progress: Progress,
     *,
     verbose: bool,
-) -> tuple[Path, Manifest]:
+) -> Made:
     """The definition runs in a container of the machine's base; its files become the disk."""
     building = f"{plan.repository}:building-{build_id}"
     archive = work / "tree.tar"
-    packer.run(project, plan, "docker.image", packer.docker_variables(plan, build_id), work, progress, verbose=verbose)
+    given = packer.docker_variables(plan, build_id)
+    sealed = packer.run(project, plan, "docker.image", given, work, progress, verbose=verbose)
     try:
         disk.export(building, archive, build_id)
     finally:
         with proc.uninterrupted():
             proc.run(["docker", "rmi", building], check=False)
-    return _assembled(plan, archive, build_id, spec, work, progress)
+    with tree.of_tar(archive) as system:
+        verdict = hygiene.look(system, plan, progress, sealed=sealed)
+    path, collected = _assembled(plan, archive, build_id, spec, work, progress)
+    return Made(path, collected, verdict)
 
 
 def _assembled(
@@ -81,7 +96,7 @@ def _by_machine(
     progress: Progress,
     *,
     verbose: bool,
-) -> tuple[Path, Manifest]:
+) -> Made:
     """The definition runs over SSH in a machine that Packer boots from the base's disk."""
     base = _base(plan, build_id, spec.epoch, work, progress)
     key, out = work / "id_ed25519", work / "packer"
@@ -98,16 +113,20 @@ def _by_machine(
         "build_id": build_id,
     }
     progress.say("  booting a machine")
-    packer.run(project, plan, "qemu.disk", given, work, progress, verbose=verbose)
+    sealed = packer.run(project, plan, "qemu.disk", given, work, progress, verbose=verbose)
     raw, made = work / "disk.raw", work / f"{plan.name}.qcow2"
     built = out / f"{plan.name}-qemu" / f"{plan.name}.qcow2"
     proc.run(["qemu-img", "convert", "-q", "-O", "raw", str(built), str(raw)])
     with disk.Workshop(f"{plan.base}-tools", work, build_id, spec) as workshop:
         workshop.read(raw)
         collected = workshop.collect(plan.name)
+        archive = workshop.pack()
+    with tree.of_tar(archive) as system:
+        verdict = hygiene.look(system, plan, progress, sealed=sealed)
+    archive.unlink()
     disk.convert(raw, made)
     raw.unlink()
-    return made, collected
+    return Made(made, collected, verdict)
 
 
 def _base(plan: Plan, build_id: str, epoch: int, work: Path, progress: Progress) -> Path:

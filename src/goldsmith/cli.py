@@ -17,7 +17,21 @@ from rich.table import Table
 
 import goldsmith
 from goldsmith import build as building
-from goldsmith import build_disk, config, docker, doctor, files, inventory, manifest, policy, proc, report, resources
+from goldsmith import (
+    build_disk,
+    config,
+    docker,
+    doctor,
+    files,
+    hygiene,
+    hygiene_rules,
+    inventory,
+    manifest,
+    policy,
+    proc,
+    report,
+    resources,
+)
 from goldsmith import collect as collecting
 from goldsmith import compare as comparing
 from goldsmith import converge as converging
@@ -29,7 +43,8 @@ from goldsmith.progress import Progress
 UNEXPLAINED = 3
 EXIT_CODES = """\
 Exit codes: 0 done, nothing unexplained · 1 error · 2 wrong usage (arguments, goldsmith.yml, policy) ·
-3 unexplained differences · 4 a host is unreachable · 5 a tool is missing or does not answer · 130, 143 interrupted
+3 unexplained differences, or an image that is not clean · 4 a host is unreachable ·
+5 a tool is missing or does not answer · 130, 143 interrupted
 """
 
 app = typer.Typer(
@@ -173,7 +188,8 @@ def build(
     A Docker image is tagged goldsmith/IMAGE:latest and by its content key; manifest and provenance lie in
     artifacts/images/IMAGE. A virtual machine's disk lies in artifacts/images/IMAGE/qemu, with the same records; it gets
     its name once a copy of it has booted and the roles' assertions hold there. With nothing changed, nothing is built.
-    A build that fails or is interrupted leaves nothing behind.
+    An image that is not clean (see goldsmith hygiene) is no image: that ends with 3. A build that fails or is
+    interrupted leaves nothing behind.
 
     Example:  goldsmith build web --target qemu
     """
@@ -307,16 +323,57 @@ def _policy(given: Path | None, project: Path) -> policy.Policy:
         return policy.load(given)
     if project == HERE and not (HERE / config.FILE_NAME).exists():
         return policy.reference()
-    loaded = config.load(project)
-    if loaded.config.policy in policy.REFERENCES:
-        return policy.reference(loaded.config.policy)
-    return policy.load(loaded.root / loaded.config.policy)
+    return policy.of_project(config.load(project))
 
 
 def _manifest(text: str, project: Path) -> manifest.Manifest:
     if collecting.is_target(text):
         return _collected(collecting.parse(text), project)
     return manifest.load(Path(text))
+
+
+@app.command("hygiene")
+def hygiene_command(
+    target: Annotated[str, typer.Argument(help="docker-image:NAME, dir:PATH or tar:PATH.")],
+    policy_file: Annotated[
+        Path | None, typer.Option("--policy", help="What is waived and why. Default: the project's.")
+    ] = None,
+    as_json: JsonOption = False,
+    project: ProjectOption = HERE,
+) -> None:
+    """Look for what must not be in an image: host keys, secrets, logs, histories, leases and the like.
+
+    `goldsmith build` does so with every image; this is for images that were made without it. Nothing is run. Ends
+    with 0 when the image is clean, 3 when it is not, 1 on an error, 2 on wrong usage.
+
+    Example:  goldsmith hygiene docker-image:shop:1.4
+    """
+    parsed = collecting.parse(target, hygiene.KINDS)
+    waivers = _policy(policy_file, project).waivers
+    with err.status(f"looking at {target}"):
+        found = hygiene.inspect(parsed, waivers)
+    if as_json:
+        _print_json({"target": target, **found.to_json()})
+    else:
+        _print_hygiene(found)
+    if not found.clean:
+        raise typer.Exit(UNEXPLAINED)
+
+
+def _print_hygiene(found: hygiene.Verdict) -> None:
+    def say(text: str, style: str = "") -> None:
+        out.print(escape(text), style=style, highlight=False, soft_wrap=True)
+
+    for line in found.lines():
+        say(line)
+    for offence, waiver in found.waived:
+        say(f"waived: {offence.check} {report.visible(offence.path)}: {waiver.reason}")
+    for waiver in found.unused:
+        say(f"unused waiver: {waiver}", "yellow")
+    if found.clean:
+        say(f"CLEAN: {len(hygiene_rules.CHECKS)} checks, {len(found.waived)} waived", "bold green")
+    else:
+        say(f"NOT CLEAN: {len(found.offences)} offences, {len(found.waived)} waived", "bold red")
 
 
 @app.command()

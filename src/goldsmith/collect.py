@@ -10,8 +10,8 @@ import functools
 import io
 import shlex
 import sys
-import tempfile
 import zipfile
+from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -51,15 +51,15 @@ def is_target(text: str) -> bool:
     return text.partition(":")[0] in KINDS
 
 
-def parse(text: str) -> Target:
-    """A target from its text.
+def parse(text: str, known: Mapping[str, str] = KINDS) -> Target:
+    """A target from its text. `known` are the kinds that it may be of, each with what stands after its colon.
 
     Raises:
         UsageError: there is no such kind, or no name; the hint lists the kinds.
     """
     kind, _, name = text.partition(":")
-    if kind not in KINDS or not name:
-        kinds = ", ".join(f"{kind}:{what}" for kind, what in KINDS.items())
+    if kind not in known or not name:
+        kinds = ", ".join(f"{kind}:{what}" for kind, what in known.items())
         raise UsageError(f'"{text}" is not a target', hint=f"a target is one of: {kinds}")
     return Target(kind, name)
 
@@ -101,16 +101,8 @@ def _command(python: str, *arguments: str) -> list[str]:
 
 
 def _image(target: Target, _hosts: inventory.Inventory | None) -> bytes:
-    image = docker.inspect_image(target.name)
-    if image is None:
-        raise UsageError(
-            f"there is no Docker image {target.name} here",
-            hint="`docker images` lists them; `goldsmith build` makes one",
-        )
-    with tempfile.TemporaryDirectory(prefix="goldsmith-collect-") as folder:
-        saved = str(Path(folder) / "image.tar")
-        proc.run(["docker", "save", "--output", saved, image["Id"]])  # by name it would be every tag's image
-        return _archived(target, Path(saved))
+    with docker.saved(docker.image(target.name)["Id"]) as path:
+        return _archived(target, path)
 
 
 def of_folder_in(container: str, folder: str, name: str) -> Manifest:

@@ -91,11 +91,22 @@ class Workshop:
         """The manifest of the tree, at rest."""
         return collect.of_folder_in(self.name, "/tree", name)
 
+    def pack(self) -> Path:
+        """The tree becomes an archive in the folder."""
+        archive = self.folder / "tree.tar"
+        self._give(archive, "tar", "-C", "/tree", "--numeric-owner", "-cf", "/work/tree.tar", ".")
+        return archive
+
     def write(self, disk: Path) -> None:
         """The tree becomes a raw disk in the folder, which belongs to whoever asked."""
         self._do("write", disk)
+        self._give(disk, "true")
+
+    def _give(self, file: Path, *command: str) -> None:
+        """Run a command that makes a file in the folder, and give it to whoever asked."""
+        proc.run(["docker", "exec", self.name, *command])
         owner = f"{os.getuid()}:{os.getgid()}"
-        proc.run(["docker", "exec", self.name, "chown", owner, f"/work/{disk.name}"])
+        proc.run(["docker", "exec", self.name, "chown", owner, f"/work/{file.name}"])
 
 
 def export(image: str, archive: Path, build_id: str) -> None:

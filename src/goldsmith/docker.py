@@ -2,12 +2,16 @@
 
 from __future__ import annotations
 
+import contextlib
 import json
+import tempfile
 import time
+from collections.abc import Iterator
+from pathlib import Path
 from typing import Any
 
 from goldsmith import proc
-from goldsmith.errors import GoldsmithError, ToolError
+from goldsmith.errors import GoldsmithError, ToolError, UsageError
 
 OWNER = "org.goldsmith.owner"
 """Label of every container and image that Goldsmith makes; its value says what for."""
@@ -48,6 +52,21 @@ def version() -> str:
     return answer.text
 
 
+def image(reference: str) -> dict[str, Any]:
+    """As `inspect_image`, of an image that must be there.
+
+    Raises:
+        UsageError: it is not.
+    """
+    found = inspect_image(reference)
+    if found is None:
+        raise UsageError(
+            f"there is no Docker image {reference} here",
+            hint="`docker images` lists them; `goldsmith build` makes one",
+        )
+    return found
+
+
 def inspect_image(reference: str) -> dict[str, Any] | None:
     """`docker image inspect` of one image, or None where there is no such image."""
     answer = proc.run(["docker", "image", "inspect", reference], check=False)
@@ -58,6 +77,15 @@ def inspect_image(reference: str) -> dict[str, Any] | None:
         raise GoldsmithError(f"docker image inspect {reference}: {answer.error}")
     found: dict[str, Any] = json.loads(answer.stdout)[0]
     return found
+
+
+@contextlib.contextmanager
+def saved(image_id: str) -> Iterator[Path]:
+    """The image as a `docker save` archive, for as long as the block runs. By name it would be every tag's image."""
+    with tempfile.TemporaryDirectory(prefix="goldsmith-image-") as folder:
+        path = Path(folder) / "image.tar"
+        proc.run(["docker", "save", "--output", str(path), image_id])
+        yield path
 
 
 def remove(label: str) -> list[str]:

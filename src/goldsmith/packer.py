@@ -21,8 +21,10 @@ def run(
     progress: Progress,
     *,
     verbose: bool,
-) -> None:
+) -> bool:
     """Run Packer's build of one source of our template in the folder `work`; `more` are variables beside the usual.
+
+    Gives whether the role seal ran in it.
 
     Raises:
         GoldsmithError: a task failed (it is named), Packer failed (with its reason), or no task ran at all.
@@ -31,6 +33,7 @@ def run(
     file.write_text(json.dumps({**variables(project, plan, playbook(project, plan.image, work)), **more}))
     reader = ansible_output.Reader()
     errors: list[str] = []
+    tasks: list[str] = []
     machine = f"{plan.name}-image"
 
     def line(text: str) -> None:
@@ -42,6 +45,7 @@ def run(
         row = progress.row(machine)
         row.ok, row.changed = reader.ok, reader.changed
         if task is not None:
+            tasks.append(task)
             progress.task(machine, task)
 
     done = proc.run(
@@ -71,6 +75,7 @@ def run(
             f"{what} ran no task: no play of {plan.image.playbook} has the host {machine}",
             hint=f"set the image's `groups:` in goldsmith.yml to what the play's `hosts:` names (now: {groups})",
         )
+    return any(task.startswith(("goldsmith.core.seal :", "seal :")) for task in tasks)
 
 
 def playbook(project: config.Project, image: config.Image, work: Path) -> Path:

@@ -5,7 +5,7 @@ from __future__ import annotations
 from dataclasses import dataclass
 from pathlib import Path
 
-from goldsmith import config
+from goldsmith import config, policy
 
 
 @dataclass(frozen=True)
@@ -26,6 +26,7 @@ class Plan:
     tools: dict[str, str]
     content_key: str
     folder: Path
+    waivers: tuple[policy.Waiver, ...] = ()
 
     @property
     def repository(self) -> str:

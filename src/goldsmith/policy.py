@@ -7,7 +7,12 @@
         reason: each site greets in its own words
 
 A rule explains a difference when all that it states fits. It never hides one: what is explained is reported with
-its reason, and a rule that fits nothing is reported as unused.
+its reason, and a rule that fits nothing is reported as unused. So it is with waivers of hygiene:
+
+    hygiene:
+      - check: logs
+        path: /var/log/installer/**
+        reason: support wants to see how a machine was installed
 """
 
 from __future__ import annotations
@@ -19,10 +24,11 @@ from importlib import resources
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Literal
 
-from pydantic import BaseModel, ConfigDict, Field, field_validator
+from pydantic import AfterValidator, BaseModel, ConfigDict, Field
 
-from goldsmith import yamlfile
-from goldsmith.errors import UsageError
+from goldsmith import config, yamlfile
+from goldsmith.errors import UsageError, nearest
+from goldsmith.hygiene_rules import CHECKS
 
 if TYPE_CHECKING:
     from goldsmith.compare import Difference
@@ -32,6 +38,21 @@ REFERENCES = ("debian",)
 
 Kind = Literal["only_a", "only_b", "missing", "changed", "unreadable", "equal"]
 Side = Literal["rest", "live"]
+
+
+def _in_words(value: str) -> str:
+    if len(value.split()) < 3:
+        raise ValueError("must say why, in a few words")
+    return " ".join(value.split())
+
+
+def _is_check(value: str) -> str:
+    if value not in CHECKS:
+        raise ValueError(f'there is no check "{value}"; {nearest(value, CHECKS)}')
+    return value
+
+
+Reason = Annotated[str, AfterValidator(_in_words)]
 
 
 class Rule(BaseModel):
@@ -53,14 +74,7 @@ class Rule(BaseModel):
     kind: Kind | None = None
     between: Annotated[tuple[Side, ...], Field(min_length=2, max_length=2)] | None = None
     present_on: Side | None = None
-    reason: str
-
-    @field_validator("reason")
-    @classmethod
-    def _has_reason(cls, value: str) -> str:
-        if len(value.split()) < 3:
-            raise ValueError("must say why, in a few words")
-        return " ".join(value.split())
+    reason: Reason
 
     @cached_property
     def pattern(self) -> re.Pattern[str]:
@@ -105,6 +119,23 @@ def translate(glob: str) -> str:
     return "".join(parts)
 
 
+class Waiver(BaseModel):
+    """One thing that a check of hygiene would forbid and that may be in an image. `path` is a pattern, as `key` is."""
+
+    model_config = ConfigDict(extra="forbid", frozen=True)
+
+    check: Annotated[str, AfterValidator(_is_check)]
+    path: str = Field(min_length=1)
+    reason: Reason
+
+    def fits(self, check: str, path: str) -> bool:
+        """Does it waive what that check found there?"""
+        return check == self.check and re.fullmatch(translate(self.path), path, re.DOTALL) is not None
+
+    def __str__(self) -> str:
+        return f"{self.check} {self.path}"
+
+
 class PolicyFile(BaseModel):
     """What a policy file holds."""
 
@@ -112,18 +143,20 @@ class PolicyFile(BaseModel):
 
     extends: Literal["debian"] | None = None
     rules: list[Rule] = []
+    hygiene: list[Waiver] = []
 
 
 @dataclass(frozen=True)
 class Policy:
     """Rules in order: the first that fits a difference explains it.
 
-    `own` are the user's, `reference` those of the policy that it extends.
+    `own` are the user's, `reference` those of the policy that it extends. `waivers` are of hygiene.
     """
 
     name: str = "none"
     own: tuple[Rule, ...] = ()
     reference: tuple[Rule, ...] = ()
+    waivers: tuple[Waiver, ...] = ()
 
     @property
     def rules(self) -> tuple[Rule, ...]:
@@ -138,7 +171,13 @@ def load(path: Path) -> Policy:
     """Read a policy file. Raises UsageError: one line `file:line: key: message` for each thing that is wrong."""
     content = _read(path)
     base = reference(content.extends).reference if content.extends else ()
-    return Policy(str(path), tuple(content.rules), base)
+    return Policy(str(path), tuple(content.rules), base, tuple(content.hygiene))
+
+
+def of_project(project: config.Project) -> Policy:
+    """The policy that goldsmith.yml names: a file, or one that comes with Goldsmith. Raises UsageError, as `load`."""
+    name = project.config.policy
+    return reference(name) if name in REFERENCES else load(project.root / name)
 
 
 def reference(name: str = "debian") -> Policy:

@@ -30,6 +30,7 @@ test -x /usr/sbin/sshd
 test ! -e /usr/sbin/policy-rc.d
 python3 -c 'import apt'
 ls -A /etc/ssh /var/lib/apt/lists
+find /var/log -type f -size +0
 wc -c < /etc/machine-id
 """
 
@@ -88,6 +89,7 @@ def test_pulls_and_adds_what_a_machine_needs(bare: str) -> None:
     assert "mmdebstrap" not in done.stderr
     inside = proc.run(["docker", "run", "--rm", TAG, "sh", "-c", LOOK])
     assert "ssh_host" not in inside.text
+    assert "/var/log" not in inside.text
     assert inside.text.splitlines()[-1] == "0"
     image = docker.inspect_image(TAG)
     assert image is not None

@@ -14,7 +14,7 @@ import pytest
 
 from examples.lab import Lab
 from goldsmith import docker, proc
-from tests.integration.conftest import TOOLS, Goldsmith, error, write_playbook
+from tests.integration.conftest import SEAL, TOOLS, Goldsmith, error, write_playbook
 
 NO_DOCKER = {"DOCKER_HOST": "unix:///nonexistent/docker.sock"}
 
@@ -102,6 +102,7 @@ def test_task_that_fails_midway_is_named(small: Goldsmith) -> None:
 
 
 def test_a_failed_build_leaves_the_last_good_image(small: Goldsmith) -> None:
+    write_playbook(small.project, SEAL)
     good = small.json("build", "small")
     try:
         manifest = (small.project / "artifacts/images/small/manifest.json").read_bytes()

@@ -75,6 +75,7 @@ def _disk_with_records(folder: Path) -> Plan:
         "content_key": made.content_key,
         "image_id": "sha256:2",
         "bytes": 4,
+        "waived": [],
     }
     (folder / build.PROVENANCE).write_text(json.dumps(provenance))
     return made

@@ -14,7 +14,7 @@ import pytest
 from goldsmith import __version__
 from tests.paths import EXAMPLE, FIXTURES
 
-COMMANDS = ("init", "doctor", "build", "converge", "collect", "compare", "verify", "export", "clean")
+COMMANDS = ("init", "doctor", "build", "converge", "collect", "compare", "hygiene", "verify", "export", "clean")
 
 
 def run(*arguments: str, cwd: Path = EXAMPLE, **environment: str) -> subprocess.CompletedProcess[str]:

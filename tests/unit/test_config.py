@@ -38,7 +38,7 @@ def test_paths_count_from_the_file(tmp_path: Path) -> None:
         (("inventory: inventory", "inventory: hosts"), 5, "inventory: there is no hosts in"),
         (("site.yml", "sites.yml"), 3, "images.web.playbook: there is no sites.yml in"),
         (("groups: [web]", "groups: [web"), 5, "not valid YAML"),
-        (("groups: [web]", "targets: [qemu]"), 4, "images.web.targets"),
+        (("groups: [web]", "targets: [qemo]"), 4, "images.web.targets"),
     ],
 )
 def test_errors_name_file_line_and_key(tmp_path: Path, change: tuple[str, str], line: int, said: str) -> None:

@@ -135,6 +135,33 @@ rules:
     assert caught.value.exit_code == 2
 
 
+def test_waivers_of_hygiene_are_as_strict(tmp_path: Path) -> None:
+    text = """hygiene:
+  - {check: logs, path: "/var/log/x/**", reason: support wants it there}
+"""
+    [waiver] = policy.load(write(tmp_path, text)).waivers
+    assert waiver.fits("logs", "/var/log/x/y/z")
+    assert not waiver.fits("logs", "/var/log/y")
+    assert not waiver.fits("history", "/var/log/x/y")
+    text = """hygiene:
+  - check: log
+    path: /var/log/x
+    reason: support wants it there
+  - check: logs
+    reason: why
+    pth: /x
+"""
+    with pytest.raises(UsageError) as caught:
+        policy.load(write(tmp_path, text))
+    lines = [line.removeprefix(f"{tmp_path}/") for line in caught.value.message.splitlines()]
+    assert lines == [
+        'policy.yml:2: hygiene.0.check: there is no check "log"; did you mean "logs"?',
+        "policy.yml:5: hygiene.1.path: is required, and missing",
+        "policy.yml:6: hygiene.1.reason: must say why, in a few words",
+        'policy.yml:7: hygiene.1.pth: unknown key; did you mean "path"?',
+    ]
+
+
 def test_the_reference_policy_is_narrow() -> None:
     rules = policy.reference("debian").rules
     assert len(rules) > 5

@@ -1,0 +1,270 @@
+"""The files of a system at rest, wherever they lie: a Docker image's archive, a tar of a root file system, a folder.
+
+Nothing is extracted and nothing is run; no link is followed. Contents are read when they are asked for, so a tree
+counts only within the `with` block that opened it.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import gzip
+import json
+import os
+import posixpath
+import shutil
+import stat
+import tarfile
+import tempfile
+import zlib
+from collections.abc import Callable, Iterator
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import IO, Any, Literal
+
+from goldsmith.errors import GoldsmithError, UsageError
+
+Kind = Literal["file", "directory", "link", "other"]
+
+KERNEL_VIEWS = frozenset({"/dev", "/proc", "/sys"})
+"""Folders that hold nothing of a system at rest, even if something is mounted there."""
+
+_WHITEOUT = ".wh."
+_OPAQUE = ".wh..wh..opq"
+
+
+@dataclass(frozen=True, eq=False)
+class File:
+    """One path, absolute. `size` in bytes counts for files; `layer` says in words where it lies, of a Docker image."""
+
+    path: str
+    kind: Kind
+    size: int
+    read: Callable[[], bytes]
+    layer: str = ""
+
+
+@dataclass
+class Tree:
+    """What a machine that is made from it has, and what only lies in its bytes.
+
+    `files` are by path. `hidden` are those that a later layer of a Docker image removes or replaces. `settings` are
+    of a Docker image too: "env:NAME" and "label:NAME" with their values, "history:N" with the N-th step's command.
+    """
+
+    files: dict[str, File] = field(default_factory=dict)
+    hidden: list[File] = field(default_factory=list)
+    settings: dict[str, str] = field(default_factory=dict)
+
+    def everything(self) -> Iterator[File]:
+        """Files and hidden ones."""
+        yield from self.files.values()
+        yield from self.hidden
+
+
+@contextlib.contextmanager
+def of_folder(root: Path) -> Iterator[Tree]:
+    """The root of a system in a folder, as a disk that is mounted. Whatever is mounted below it counts, too.
+
+    Raises:
+        UsageError: there is no such folder, or it holds no system.
+        GoldsmithError: something in it can't be read.
+    """
+    if not root.is_dir():
+        raise UsageError(f"there is no folder {root}", hint="name the root of a system, as in dir:/mnt/image")
+    try:
+        tree = Tree({file.path: file for file in _walk(root)})
+        _check_system(tree, str(root), "name the root of a system, as in dir:/mnt/image")
+        yield tree
+    except OSError as error:
+        # What is not looked at must not pass for clean.
+        raise GoldsmithError(
+            f"{error.filename or root} can't be read: {error.strerror}", hint="look at a system's files as root"
+        ) from error
+
+
+@contextlib.contextmanager
+def of_tar(path: Path) -> Iterator[Tree]:
+    """A root file system in a tar archive (plain or gzipped), as `docker export` writes it.
+
+    Raises:
+        UsageError: there is no such file, or it holds no system.
+        GoldsmithError: it is no tar archive, or is cut short.
+    """
+    if not path.is_file():
+        raise UsageError(f"there is no file {path}", hint="name a tar archive, as in tar:root.tar")
+    with _told(path, "a tar archive"), path.open("rb") as stream, _members(stream) as archive:
+        tree = Tree()
+        _lay(tree, archive, "")
+        _check_system(tree, str(path), "name a tar of a root file system; a Docker image is docker-image:NAME")
+        yield tree
+
+
+@contextlib.contextmanager
+def of_docker_archive(path: Path) -> Iterator[Tree]:
+    """The one image in a file that `docker save` wrote, its layers plain or gzipped.
+
+    Raises:
+        GoldsmithError: the file is no image archive, or is cut short.
+    """
+    with (
+        _told(path, "an image archive (docker save)"),
+        path.open("rb") as stream,
+        _members(stream) as archive,
+        contextlib.ExitStack() as layers,
+    ):
+        names, settings = _described(archive)
+        tree = Tree(settings=settings)
+        for number, name in enumerate(names, 1):
+            layer = layers.enter_context(_members(_member(archive, name)))
+            _lay(tree, layer, f"layer {number} of {len(names)}")
+        yield tree
+
+
+@contextlib.contextmanager
+def _told(path: Path, what: str) -> Iterator[None]:
+    """Tell an archive that can't be read, now or when contents are asked for, as a user's error."""
+    try:
+        yield
+    except (tarfile.TarError, EOFError, gzip.BadGzipFile, zlib.error) as error:
+        raise GoldsmithError(f"{path}: not {what}, or cut short: {error}", hint="write it again") from error
+    except OSError as error:
+        raise GoldsmithError(f"{path} can't be read: {error.strerror}") from error
+
+
+def _check_system(tree: Tree, where: str, hint: str) -> None:
+    """A folder above or below the root would be clean in every respect."""
+    if not any(name.startswith("/etc/") for name in tree.files):
+        raise UsageError(f"{where} holds no system: there is nothing in /etc", hint=hint)
+
+
+# A folder.
+
+
+def _walk(root: Path) -> Iterator[File]:
+    pending = [""]
+    while pending:
+        prefix = pending.pop()
+        with os.scandir(root / prefix[1:]) as scan:
+            for found in scan:
+                path = f"{prefix}/{found.name}"
+                info = found.stat(follow_symlinks=False)
+                kind = _kind(info.st_mode)
+                yield File(path, kind, info.st_size, Path(found.path).read_bytes)
+                if kind == "directory" and path not in KERNEL_VIEWS:
+                    pending.append(path)
+
+
+def _kind(mode: int) -> Kind:
+    kinds: dict[int, Kind] = {stat.S_IFREG: "file", stat.S_IFDIR: "directory", stat.S_IFLNK: "link"}
+    return kinds.get(stat.S_IFMT(mode), "other")
+
+
+# Archives.
+
+
+@contextlib.contextmanager
+def _members(stream: IO[bytes]) -> Iterator[tarfile.TarFile]:
+    """A tar archive within a stream. A gzipped one is unpacked once: contents must be reachable in any order."""
+    packed = stream.read(2) == b"\x1f\x8b"
+    stream.seek(0)
+    if not packed:
+        with tarfile.open(fileobj=stream, mode="r:") as archive:
+            yield archive
+        return
+    with tempfile.TemporaryFile(prefix="goldsmith-") as spill:
+        with gzip.GzipFile(fileobj=stream) as unpacked:
+            shutil.copyfileobj(unpacked, spill)
+        spill.seek(0)
+        with _members(spill) as archive:
+            yield archive
+
+
+def _member(archive: tarfile.TarFile, name: str) -> IO[bytes]:
+    try:
+        source = archive.extractfile(name)
+    except KeyError:
+        source = None
+    if source is None:
+        raise tarfile.ReadError(f"there is no file {name} in it")
+    return source
+
+
+def _described(archive: tarfile.TarFile) -> tuple[list[str], dict[str, str]]:
+    """The names of an image's layers, and its settings."""
+    try:
+        [image] = json.load(_member(archive, "manifest.json"))
+        return image["Layers"], _settings(json.load(_member(archive, image["Config"])))
+    except (KeyError, TypeError, ValueError) as error:
+        raise tarfile.ReadError(f"it does not describe one image: {error}") from error
+
+
+def _lay(tree: Tree, archive: tarfile.TarFile, layer: str) -> None:
+    """Lay one layer over what is there. Whiteouts hide what lower layers brought, never what this one brings."""
+    added: dict[str, File] = {}
+    links: list[tuple[str, str]] = []
+    for member in archive:
+        path = _absolute(member.name)
+        folder, _, name = path.rpartition("/")
+        if layer and name == _OPAQUE:
+            _hide(tree, folder, itself=False)
+        elif layer and name.startswith(_WHITEOUT):
+            _hide(tree, f"{folder}/{name.removeprefix(_WHITEOUT)}")
+        elif member.islnk():
+            links.append((path, _absolute(member.linkname)))
+        else:
+            added[path] = _file(archive, member, path, layer)
+    for path, target in links:
+        linked = added.get(target) or tree.files.get(target)
+        if linked is None:
+            raise tarfile.ReadError(f"hard link {path} leads nowhere")
+        added[path] = File(path, linked.kind, linked.size, linked.read, layer)
+    for path, file in added.items():
+        _folders_above(tree, path)
+        if path in tree.files:
+            _hide(tree, path, below=file.kind != "directory")  # a folder that is there again keeps what is in it
+        tree.files[path] = file
+
+
+def _folders_above(tree: Tree, path: str) -> None:
+    """An archive need not name the folders that its files lie in."""
+    folder = posixpath.dirname(path)
+    while folder not in tree.files and folder != "/":
+        tree.files[folder] = File(folder, "directory", 0, bytes)
+        folder = posixpath.dirname(folder)
+
+
+def _hide(tree: Tree, path: str, *, itself: bool = True, below: bool = True) -> None:
+    """What lies at a path, or below it, stays in the image's bytes alone."""
+    here = tree.files.get(path)
+    if here is None:
+        return
+    gone = [path] if itself else []
+    if below and here.kind == "directory":
+        gone += [name for name in tree.files if name.startswith(f"{path}/")]
+    tree.hidden += [tree.files.pop(name) for name in gone]
+
+
+def _absolute(name: str) -> str:
+    """A member's name as a path; what would lead out of the root stays in it."""
+    return posixpath.normpath("/" + name.lstrip("/"))
+
+
+def _file(archive: tarfile.TarFile, member: tarfile.TarInfo, path: str, layer: str) -> File:
+    def read() -> bytes:
+        source = archive.extractfile(member)
+        return source.read() if source else b""
+
+    kind: Kind = "file" if member.isreg() else "directory" if member.isdir() else "link" if member.issym() else "other"
+    return File(path, kind, member.size, read, layer)
+
+
+def _settings(config: dict[str, Any]) -> dict[str, str]:
+    """What of an image's configuration may hold a secret."""
+    inner = config.get("config") or {}
+    found = {}
+    for each in inner.get("Env") or []:
+        name, _, value = each.partition("=")
+        found[f"env:{name}"] = value
+    found |= {f"label:{name}": value for name, value in (inner.get("Labels") or {}).items()}
+    steps = config.get("history") or []
+    return found | {f"history:{number}": step.get("created_by") or "" for number, step in enumerate(steps, 1)}
