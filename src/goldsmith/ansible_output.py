@@ -10,7 +10,7 @@ import json
 import re
 from dataclasses import dataclass
 
-_PREFIX = re.compile(r"^(?:==>|   ) +[\w.-]*docker\.image: ?")
+_PREFIX = re.compile(r"^(?:==>|   ) +(?:[\w.-]*docker\.image|qemu\.disk): ?")
 _TASK = re.compile(r"^(?:TASK|RUNNING HANDLER) \[(?P<name>.*)\] \**$")
 _ORIGIN = re.compile(r"^Origin: (?P<where>.+:\d+):\d+$")
 _ERROR = re.compile(r"^(?:\[ERROR\]|ERROR!):? (?P<message>.+)$")

@@ -58,3 +58,8 @@ def test_an_ignored_failure_alone_is_none() -> None:
 def test_message_of_a_loop_is_that_of_the_item_that_failed() -> None:
     result = {"msg": "One or more items failed", "results": [{"failed": False}, {"failed": True, "msg": "disk full"}]}
     assert failure_message(result) == "disk full"
+
+
+@pytest.mark.parametrize("source", ["docker.image", "qemu.disk"])
+def test_each_source_that_we_build_is_read(source: str) -> None:
+    assert Reader().feed(f"    {source}: TASK [goldsmith.core.seal : Seal] ******") == "goldsmith.core.seal : Seal"

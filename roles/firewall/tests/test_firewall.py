@@ -132,11 +132,15 @@ def neighbour(host: Any) -> Iterator[Asker]:
 
 
 def is_near(address: str) -> bool:
-    """Whether no router is on the way: one may answer for any address, and the machine's may be another's there."""
+    """Whether no router is on the way: one may answer for any address, and the machine's may be another's there.
+
+    Nor is an address that is ours the machine's: both may have a bridge for containers, of one address.
+    """
     if shutil.which("ip") is None:
         return False
     said = subprocess.run(["ip", "-json", "route", "get", address], capture_output=True, check=False)
-    return said.returncode == 0 and all("gateway" not in route for route in json.loads(said.stdout))
+    routes = json.loads(said.stdout) if said.returncode == 0 else []
+    return bool(routes) and all("gateway" not in route and route.get("type") != "local" for route in routes)
 
 
 def is_there(address: str, port: int) -> bool:

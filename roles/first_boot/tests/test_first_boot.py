@@ -14,14 +14,13 @@ ALGORITHMS = {"rsa": "rsa-sha2-512", "ecdsa": "ecdsa-sha2-nistp256", "ed25519": 
 COPY = """
 set -e
 mount -t tmpfs none /mnt
-cp -a /etc/ssh /var/lib/dbus /mnt
-rm -f /mnt/ssh/ssh_host_*
+cp -a /etc /var/lib/dbus /mnt
+rm -f /mnt/etc/ssh/ssh_host_*
 rm -f /mnt/dbus/machine-id
 echo 00000000000000000000000000000000 >/mnt/dbus/machine-id
-: >/mnt/hostname
-mount --bind /mnt/ssh /etc/ssh
+: >/mnt/etc/hostname
+mount --bind /mnt/etc /etc
 mount --bind /mnt/dbus /var/lib/dbus
-mount --bind /mnt/hostname /etc/hostname
 hostname "$1"
 """
 
@@ -181,7 +180,7 @@ def test_a_name_of_its_own_resolves(host: Any, variables: dict[str, Any]) -> Non
 def test_renew_forgets_what_is_the_other_machines(host: Any, variables: dict[str, Any]) -> None:
     shown = on_copy(
         host,
-        "cp /etc/machine-id /mnt/id; mount --bind /mnt/id /etc/machine-id; mkdir /mnt/empty; "
+        "mkdir /mnt/empty; "
         "for each in /var/lib/systemd /var/lib/dhcp; do [ ! -d $each ] || mount --bind /mnt/empty $each; done; "
         f"{PROGRAM} named || echo not yet; {PROGRAM} >/dev/null; ! {PROGRAM} named || echo named; "
         f"touch /var/lib/systemd/random-seed; {PROGRAM} renew; ls /etc/ssh /mnt/empty; "
