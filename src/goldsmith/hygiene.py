@@ -206,6 +206,9 @@ def _of_settings(settings: dict[str, str]) -> Iterator[Offence]:
             yield Offence("secrets", path, "a password in an address, in the image's configuration")
 
 
+_BYTECODE = re.compile(r"(?P<folder>.*/)__pycache__/(?P<name>[^/]+)\.cpython-\d+(?:\.opt-\d)?\.pyc")
+
+
 class _Published:
     """What a Debian or Python package brought is no secret: everybody has it. Test keys in libraries, for example."""
 
@@ -214,7 +217,11 @@ class _Published:
         self._known: set[tuple[str, str]] | None = None
 
     def has(self, file: File) -> bool:
-        """Whether a package's own list has a file of this path with this content."""
+        """Whether a package's own list has a file of this path with this content; or the source of this bytecode."""
+        compiled = _BYTECODE.fullmatch(file.path)
+        source = self._system.files.get(f"{compiled['folder']}{compiled['name']}.py") if compiled else None
+        if source is not None:
+            file = source
         content = file.read()
         if self._known is None:
             self._known = {each for file in self._system.everything() for each in _listed(file)}

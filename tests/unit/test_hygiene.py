@@ -347,6 +347,16 @@ def test_a_key_that_a_debian_package_brought_is_no_secret(tmp_path: Path) -> Non
     assert offences(tmp_path, {"/etc/x/test.key": KEY, **listed}) == [("secrets", "/etc/x/test.key")]
 
 
+def test_bytecode_of_what_a_package_brought_is_no_secret(tmp_path: Path) -> None:
+    source, compiled = "/usr/lib/x/ssh.py", "/usr/lib/x/__pycache__/ssh.cpython-311.pyc"
+    digest = hashlib.md5(KEY.encode(), usedforsecurity=False).hexdigest()
+    listed: Members = {"/var/lib/dpkg/info/x.md5sums": f"{digest}  usr/lib/x/ssh.py\n"}
+    assert offences(tmp_path, {source: KEY, compiled: f"bytes{KEY}", **listed}) == []
+    assert offences(tmp_path, {compiled: f"bytes{KEY}", **listed}) == [("secrets", compiled)]
+    changed = offences(tmp_path, {source: KEY + "x", compiled: f"bytes{KEY}", **listed})
+    assert sorted(changed) == sorted([("secrets", source), ("secrets", compiled)])
+
+
 def test_a_package_may_still_call_usr_lib_lib(tmp_path: Path) -> None:
     digest = hashlib.md5(KEY.encode(), usedforsecurity=False).hexdigest()
     listed = {"/var/lib/dpkg/info/x.md5sums": f"{digest}  lib/x.key\n"}
