@@ -302,8 +302,9 @@ def _disk(project: config.Project, plan: Plan, progress: Progress, started: floa
         with tempfile.TemporaryDirectory(prefix=build_disk.WORK, dir=plan.folder) as name:
             work = Path(name)
             spec = disk.Spec.of(plan.content_key, _epoch(project, plan.base_id))
-            made = build_disk.make(project, plan, build_id, spec, work, progress, verbose=verbose)
-            build_disk.check(project, plan, made.path, work, progress)
+            job = build_disk.Job(project, plan, spec, work, build_id, progress, verbose)
+            made = build_disk.make(job)
+            build_disk.check(job, made.path)
             with made.path.open("rb") as file:
                 image_id = f"sha256:{hashlib.file_digest(file, 'sha256').hexdigest()}"
             record = _provenance(project, plan, image_id, made.manifest.digest, made.verdict, started)

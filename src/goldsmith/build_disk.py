@@ -6,6 +6,7 @@ import hashlib
 import shutil
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Any
 
 from goldsmith import config, disk, hygiene, machine, packer, proc, tree, verify
 from goldsmith.errors import GoldsmithError
@@ -18,6 +19,19 @@ WORK = ".building-"
 
 
 @dataclass(frozen=True)
+class Job:
+    """One disk to be made: of what, to which numbers, in which folder, marked by what, and how it is told."""
+
+    project: config.Project
+    plan: Plan
+    spec: disk.Spec
+    work: Path
+    build_id: str
+    progress: Progress
+    verbose: bool
+
+
+@dataclass(frozen=True)
 class Made:
     """A disk (qcow2) that has no name yet, the manifest of what is in it, and what was found that must not be there."""
 
@@ -26,131 +40,108 @@ class Made:
     verdict: hygiene.Verdict
 
 
-def make(
-    project: config.Project,
-    plan: Plan,
-    build_id: str,
-    spec: disk.Spec,
-    work: Path,
-    progress: Progress,
-    *,
-    verbose: bool,
-) -> Made:
-    """Make the disk in the folder `work`.
+def make(job: Job) -> Made:
+    """Make the disk, in the job's folder.
 
     Raises:
         GoldsmithError: a task failed (it is named), or the disk can't be put together.
         hygiene.UncleanError: it holds what it must not.
     """
-    how = _by_tree if plan.engine == "tree" else _by_machine
-    return how(project, plan, build_id, spec, work, progress, verbose=verbose)
+    return (_by_tree if job.plan.engine == "tree" else _by_machine)(job)
 
 
-def _by_tree(
-    project: config.Project,
-    plan: Plan,
-    build_id: str,
-    spec: disk.Spec,
-    work: Path,
-    progress: Progress,
-    *,
-    verbose: bool,
-) -> Made:
+def _by_tree(job: Job) -> Made:
     """The definition runs in a container of the machine's base; its files become the disk."""
-    building = f"{plan.repository}:building-{build_id}"
-    archive = work / "tree.tar"
-    given = packer.docker_variables(plan, build_id)
-    sealed = packer.run(project, plan, "docker.image", given, work, progress, verbose=verbose)
+    plan = job.plan
+    building = f"{plan.repository}:building-{job.build_id}"
+    archive = job.work / "tree.tar"
+    sealed = _packer(job, "docker.image", packer.docker_variables(plan, job.build_id))
     try:
-        disk.export(building, archive, build_id)
+        disk.export(building, archive, job.build_id)
     finally:
         with proc.uninterrupted():
             proc.run(["docker", "rmi", building], check=False)
     with tree.of_tar(archive) as system:
-        verdict = hygiene.look(system, plan, progress, sealed=sealed)
-    path, collected = _assembled(plan, archive, build_id, spec, work, progress)
+        verdict = hygiene.look(system, plan, job.progress, sealed=sealed)
+    path, collected = _assembled(job, archive, job.spec)
     return Made(path, collected, verdict)
 
 
-def _assembled(
-    plan: Plan, archive: Path, build_id: str, spec: disk.Spec, work: Path, progress: Progress
-) -> tuple[Path, Manifest]:
-    raw, made = work / "disk.raw", work / f"{plan.name}.qcow2"
-    progress.say("  putting the disk together")
-    with disk.Workshop(f"{plan.base}-tools", work, build_id, spec) as workshop:
+def _packer(job: Job, source: str, given: dict[str, Any]) -> bool:
+    return packer.run(job.project, job.plan, source, given, job.work, job.progress, verbose=job.verbose)
+
+
+def _assembled(job: Job, archive: Path, spec: disk.Spec) -> tuple[Path, Manifest]:
+    """The disk of an archive, which is removed, and its manifest."""
+    raw, made = job.work / "disk.raw", job.work / f"{job.plan.name}.qcow2"
+    job.progress.say("  putting the disk together")
+    with disk.Workshop(f"{job.plan.base}-tools", job.work, job.build_id, spec) as workshop:
         workshop.unpack(archive)
         archive.unlink()
-        collected = workshop.collect(plan.name)
+        collected = workshop.collect(job.plan.name)
         workshop.write(raw)
     disk.convert(raw, made)
     raw.unlink()
     return made, collected
 
 
-def _by_machine(
-    project: config.Project,
-    plan: Plan,
-    build_id: str,
-    spec: disk.Spec,
-    work: Path,
-    progress: Progress,
-    *,
-    verbose: bool,
-) -> Made:
+def _by_machine(job: Job) -> Made:
     """The definition runs over SSH in a machine that Packer boots from the base's disk."""
-    base = _base(plan, build_id, spec.epoch, work, progress)
+    plan, work = job.plan, job.work
+    base = _base(job)
     key, out = work / "id_ed25519", work / "packer"
-    proc.run(["ssh-keygen", "-q", "-t", "ed25519", "-N", "", "-C", f"goldsmith {build_id}", "-f", str(key)])
+    proc.run(["ssh-keygen", "-q", "-t", "ed25519", "-N", "", "-C", f"goldsmith {job.build_id}", "-f", str(key)])
     with base.open("rb") as file:
         checksum = hashlib.file_digest(file, "sha256").hexdigest()
     given = {
         "disk_url": str(base.resolve()),
         "disk_checksum": f"sha256:{checksum}",
-        "disk_size": spec.size // 2**20,
+        "disk_size": job.spec.size // 2**20,
         "output_directory": str(out),
         "qemu_accelerator": "tcg" if machine.accelerator() == machine.EMULATED else "kvm",
         "ssh_private_key_file": str(key),
-        "build_id": build_id,
+        "build_id": job.build_id,
     }
-    progress.say("  booting a machine")
-    sealed = packer.run(project, plan, "qemu.disk", given, work, progress, verbose=verbose)
+    job.progress.say("  booting a machine")
+    sealed = _packer(job, "qemu.disk", given)
     raw, made = work / "disk.raw", work / f"{plan.name}.qcow2"
     built = out / f"{plan.name}-qemu" / f"{plan.name}.qcow2"
     proc.run(["qemu-img", "convert", "-q", "-O", "raw", str(built), str(raw)])
-    with disk.Workshop(f"{plan.base}-tools", work, build_id, spec) as workshop:
+    with disk.Workshop(f"{plan.base}-tools", work, job.build_id, job.spec) as workshop:
         workshop.read(raw)
         collected = workshop.collect(plan.name)
         archive = workshop.pack()
     with tree.of_tar(archive) as system:
-        verdict = hygiene.look(system, plan, progress, sealed=sealed)
+        verdict = hygiene.look(system, plan, job.progress, sealed=sealed)
     archive.unlink()
     disk.convert(raw, made)
     raw.unlink()
     return Made(made, collected, verdict)
 
 
-def _base(plan: Plan, build_id: str, epoch: int, work: Path, progress: Progress) -> Path:
+def _base(job: Job) -> Path:
     """The disk of the base alone. It is made once, and kept beside the image."""
+    plan = job.plan
     kept = plan.folder / f".base-{plan.base_id.removeprefix('sha256:')[:12]}.qcow2"
     if not kept.exists():
         for old in plan.folder.glob(".base-*.qcow2"):
             old.unlink()
-        archive = work / "tree.tar"
-        disk.export(plan.base, archive, build_id)
-        made, _ = _assembled(plan, archive, build_id, disk.Spec.of(plan.base_id, epoch), work, progress)
+        archive = job.work / "tree.tar"
+        disk.export(plan.base, archive, job.build_id)
+        made, _ = _assembled(job, archive, disk.Spec.of(plan.base_id, job.spec.epoch))
         made.rename(kept)
     return kept
 
 
-def check(project: config.Project, plan: Plan, made: Path, work: Path, progress: Progress) -> None:
+def check(job: Job, made: Path) -> None:
     """Boot the disk, and run the assertions of the definition's roles there. It is not written to.
 
     Raises:
         GoldsmithError: it does not boot, or an assertion does not hold.
     """
-    progress.say("  booting it, and running the roles' assertions")
-    report = plan.folder / "verify.xml"
-    result = verify.of_disk(project, plan.name, made, work, progress, junit=report)
+    job.progress.say("  booting it, and running the roles' assertions")
+    report = job.plan.folder / "verify.xml"
+    result = verify.of_disk(job.project, job.plan.name, made, job.work, job.progress, junit=report)
     failed = [check for check in result.checks if check.outcome == "failed"]
     if failed:
         first = failed[0]
