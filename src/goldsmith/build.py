@@ -270,9 +270,8 @@ def _docker(project: config.Project, plan: Plan, progress: Progress, started: fl
     building = f"{plan.repository}:building-{build_id}"
     progress.say(f"  building {plan.reference} from {plan.base}")
     try:
-        with tempfile.TemporaryDirectory(prefix="goldsmith-build-") as work:
-            given = packer.docker_variables(plan, build_id)
-            sealed = packer.run(project, plan, "docker.image", given, Path(work), progress, verbose=verbose)
+        given = packer.docker_variables(plan, build_id)
+        sealed = packer.run(project, plan, "docker.image", given, progress, verbose=verbose)
         found = docker.inspect_image(building)
         if found is None:
             raise GoldsmithError(f"Packer said that it succeeded, but there is no image {building}")

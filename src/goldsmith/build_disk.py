@@ -68,7 +68,7 @@ def _by_tree(job: Job) -> Made:
 
 
 def _packer(job: Job, source: str, given: dict[str, Any]) -> bool:
-    return packer.run(job.project, job.plan, source, given, job.work, job.progress, verbose=job.verbose)
+    return packer.run(job.project, job.plan, source, given, job.progress, verbose=job.verbose)
 
 
 def _assembled(job: Job, archive: Path, spec: disk.Spec) -> tuple[Path, Manifest]:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import tempfile
 from pathlib import Path
 from typing import Any
 
@@ -13,6 +14,21 @@ from goldsmith.progress import Progress
 
 
 def run(
+    project: config.Project, plan: Plan, source: str, more: dict[str, Any], progress: Progress, *, verbose: bool
+) -> bool:
+    """Run Packer's build of one source of our template; `more` are variables beside the usual.
+
+    Gives whether the role seal ran in it.
+
+    Raises:
+        GoldsmithError: a task failed (it is named), Packer failed (with its reason), or no task ran at all.
+    """
+    # Not in the project, whose path may be long: Packer has sockets there, and a socket's path must be short.
+    with tempfile.TemporaryDirectory(prefix="goldsmith-build-") as work:
+        return _run(project, plan, source, more, Path(work), progress, verbose=verbose)
+
+
+def _run(
     project: config.Project,
     plan: Plan,
     source: str,
@@ -22,13 +38,6 @@ def run(
     *,
     verbose: bool,
 ) -> bool:
-    """Run Packer's build of one source of our template in the folder `work`; `more` are variables beside the usual.
-
-    Gives whether the role seal ran in it.
-
-    Raises:
-        GoldsmithError: a task failed (it is named), Packer failed (with its reason), or no task ran at all.
-    """
     file = work / "variables.pkrvars.json"
     file.write_text(json.dumps({**variables(project, plan, playbook(project, plan.image, work)), **more}))
     reader = ansible_output.Reader()
