@@ -5,8 +5,8 @@ locals {
   key = try(split(" ", trimspace(file("${var.ssh_private_key_file}.pub")))[1], "")
 
   output       = "${var.output_directory}/${var.name}"
-  ssh_wait     = "60m"                                  # the installer, or a first boot without hardware's help
-  shutdown     = "systemctl poweroff --force --no-wtmp" # services that end in order would write what seal has taken out
+  ssh_wait     = "60m"                        # the installer, or a first boot without hardware's help
+  shutdown     = "systemctl poweroff --force" # services that end in order would write what seal has taken out
   tags         = { "org.goldsmith.build" = var.build_id }
   cloud_name   = "${var.name}-${formatdate("YYYYMMDDhhmmss", timestamp())}"
   http_folder  = "${path.root}/http"
