@@ -126,6 +126,7 @@ def boot_loader() -> None:
     title, timeout, arguments = run("chroot", str(TREE), "sh", "-c", ask).rstrip("\n").split("\n")
     menu = MENU.format(root=identity("root"), title=title, timeout=timeout, arguments=arguments.strip())
     (grub / "grub.cfg").write_text(menu)
+    (grub / "grub.cfg").chmod(0o600)
 
 
 def read(disk: str) -> None:

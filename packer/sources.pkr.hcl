@@ -4,9 +4,10 @@ locals {
   # Second word of 'ssh-ed25519 AAAA... comment'.
   key = try(split(" ", trimspace(file("${var.ssh_private_key_file}.pub")))[1], "")
 
-  output       = "${var.output_directory}/${var.name}"
-  ssh_wait     = "60m"                        # the installer, or a first boot without hardware's help
-  shutdown     = "systemctl poweroff --force" # services that end in order would write what seal has taken out
+  output   = "${var.output_directory}/${var.name}"
+  ssh_wait = "60m" # the installer, or a first boot without hardware's help
+  # Services that end in order would write what seal has taken out, and so would whoever notes the shutdown.
+  shutdown     = "if [ -f /var/log/wtmp ]; then truncate --size=0 /var/log/wtmp && mount --bind /dev/null /var/log/wtmp; fi; systemctl poweroff --force"
   tags         = { "org.goldsmith.build" = var.build_id }
   cloud_name   = "${var.name}-${formatdate("YYYYMMDDhhmmss", timestamp())}"
   http_folder  = "${path.root}/http"
