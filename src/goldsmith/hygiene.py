@@ -154,7 +154,7 @@ def look(system: Tree, plan: Plan, progress: Progress, *, sealed: bool) -> Verdi
     verdict = judge(system, plan.waivers)
     demand(verdict, f'building "{plan.name}"', sealed=sealed)
     for offence, waiver in verdict.waived:
-        progress.say(f"  waived: {offence.check} {offence.path}: {waiver.reason}")
+        progress.say(f"  waived: {offence.check} {visible(offence.path)}: {waiver.reason}")
     for waiver in verdict.unused:
         progress.say(f"  unused waiver: {waiver}")
     return verdict
