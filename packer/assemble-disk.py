@@ -102,6 +102,9 @@ def unpack(archive: str) -> None:
     (TREE / ".dockerenv").unlink(missing_ok=True)
     (TREE / "etc/fstab").write_text(FSTAB.format(root=identity("root"), esp=volume()))
     (TREE / "boot/efi").mkdir(exist_ok=True)
+    # As systemd has it at the first boot.
+    (TREE / "etc/mtab").unlink(missing_ok=True)
+    (TREE / "etc/mtab").symlink_to("../proc/self/mounts")
     # The engine lays its own files over these three, and leaves them empty.
     (TREE / "etc/hostname").write_text("")
     (TREE / "etc/hosts").write_text("127.0.0.1 localhost\n::1 localhost ip6-localhost ip6-loopback\n")

@@ -63,7 +63,7 @@ def _by_tree(job: Job) -> Made:
             proc.run(["docker", "rmi", building], check=False)
     with tree.of_tar(archive) as system:
         verdict = hygiene.look(system, plan, job.progress, sealed=sealed)
-    path, collected = _assembled(job, archive, job.spec)
+    path, collected = _assembled(job, archive)
     return Made(path, collected, verdict)
 
 
@@ -71,11 +71,11 @@ def _packer(job: Job, source: str, given: dict[str, Any]) -> bool:
     return packer.run(job.project, job.plan, source, given, job.progress, verbose=job.verbose)
 
 
-def _assembled(job: Job, archive: Path, spec: disk.Spec) -> tuple[Path, Manifest]:
+def _assembled(job: Job, archive: Path) -> tuple[Path, Manifest]:
     """The disk of an archive, which is removed, and its manifest."""
     raw, made = job.work / "disk.raw", job.work / f"{job.plan.name}.qcow2"
     job.progress.say("  putting the disk together")
-    with disk.Workshop(f"{job.plan.base}-tools", job.work, job.build_id, spec) as workshop:
+    with disk.Workshop(f"{job.plan.base}-tools", job.work, job.build_id, job.spec) as workshop:
         workshop.unpack(archive)
         archive.unlink()
         collected = workshop.collect(job.plan.name)
@@ -88,7 +88,9 @@ def _assembled(job: Job, archive: Path, spec: disk.Spec) -> tuple[Path, Manifest
 def _by_machine(job: Job) -> Made:
     """The definition runs over SSH in a machine that Packer boots from the base's disk."""
     plan, work = job.plan, job.work
-    base = _base(job)
+    archive = work / "tree.tar"
+    disk.export(plan.base, archive, job.build_id)
+    base = _assembled(job, archive)[0].rename(work / "base.qcow2")
     key, out = work / "id_ed25519", work / "packer"
     proc.run(["ssh-keygen", "-q", "-t", "ed25519", "-N", "", "-C", f"goldsmith {job.build_id}", "-f", str(key)])
     with base.open("rb") as file:
@@ -117,20 +119,6 @@ def _by_machine(job: Job) -> Made:
     disk.convert(raw, made)
     raw.unlink()
     return Made(made, collected, verdict)
-
-
-def _base(job: Job) -> Path:
-    """The disk of the base alone. It is made once, and kept beside the image."""
-    plan = job.plan
-    kept = plan.folder / f".base-{plan.base_id.removeprefix('sha256:')[:12]}.qcow2"
-    if not kept.exists():
-        for old in plan.folder.glob(".base-*.qcow2"):
-            old.unlink()
-        archive = job.work / "tree.tar"
-        disk.export(plan.base, archive, job.build_id)
-        made, _ = _assembled(job, archive, disk.Spec.of(plan.base_id, job.spec.epoch))
-        made.rename(kept)
-    return kept
 
 
 def check(job: Job, made: Path) -> None:
