@@ -5,7 +5,6 @@ from __future__ import annotations
 import contextlib
 import datetime
 import fcntl
-import hashlib
 import json
 import os
 import re
@@ -173,15 +172,16 @@ def _plan(
 ) -> Plan:
     label = re.sub(r"[^A-Za-z0-9_.-]+", "-", image.base)
     base = f"goldsmith/base:{label}"
-    found = _base(base, [*(["--pull"] if pull else []), image.base], progress, again=pull)
+    found = None if pull else docker.inspect_image(base)
+    found = found or _make_base(base, [*(["--pull"] if pull else []), image.base], progress)
     if target != "docker":
         # Made of that one, and so made again with it.
         parent, base = found, f"goldsmith/disk:{label}"
-        disk_base = docker.inspect_image(base)
-        stale = disk_base is None or parent["RootFS"]["Layers"] != disk_base["RootFS"]["Layers"][:-1]
-        if stale and disk_base is not None:
+        found = docker.inspect_image(base)
+        if found and found["RootFS"]["Layers"][:-1] != parent["RootFS"]["Layers"]:
             proc.run(["docker", "rmi", "--force", base, f"{base}-tools"])
-        found = _base(base, ["--disk", f"goldsmith/base:{label}"], progress, again=stale)
+            found = None
+        found = found or _make_base(base, ["--disk", f"goldsmith/base:{label}"], progress)
     digest = definition.digest(project, image)
     tools = definition.tool_versions()
     template = resources.folder("packer")
@@ -191,11 +191,8 @@ def _plan(
     return Plan(name, image, target, engine, base, found["Id"], digest, tools, key, folder, waivers)
 
 
-def _base(tag: str, arguments: list[str], progress: Progress, *, again: bool) -> dict[str, Any]:
-    """The base of that tag, made by packer/base-image.sh where it is not there, or `again`."""
-    found = None if again else docker.inspect_image(tag)
-    if found is not None:
-        return found
+def _make_base(tag: str, arguments: list[str], progress: Progress) -> dict[str, Any]:
+    """Make the base of that tag with packer/base-image.sh; what Docker says of it."""
     docker.version()
     said: list[str] = []
 
@@ -304,8 +301,7 @@ def _disk(project: config.Project, plan: Plan, progress: Progress, started: floa
             job = build_disk.Job(project, plan, spec, work, build_id, progress, verbose)
             made = build_disk.make(job)
             build_disk.check(job, made.path)
-            with made.path.open("rb") as file:
-                image_id = f"sha256:{hashlib.file_digest(file, 'sha256').hexdigest()}"
+            image_id = f"sha256:{files.sha256(made.path)}"
             record = _provenance(project, plan, image_id, made.manifest.digest, made.verdict, started)
             manifest.save(made.manifest, plan.folder / MANIFEST)
             files.write_json(plan.folder / PROVENANCE, {**record, "bytes": made.path.stat().st_size})

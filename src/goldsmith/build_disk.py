@@ -2,13 +2,12 @@
 
 from __future__ import annotations
 
-import hashlib
 import shutil
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from goldsmith import config, disk, hygiene, machine, packer, proc, tree, verify
+from goldsmith import config, disk, files, hygiene, machine, packer, proc, tree, verify
 from goldsmith.errors import GoldsmithError
 from goldsmith.manifest import Manifest
 from goldsmith.plan import Plan
@@ -63,26 +62,29 @@ def _by_tree(job: Job) -> Made:
             proc.run(["docker", "rmi", building], check=False)
     with tree.of_tar(archive) as system:
         verdict = hygiene.look(system, plan, job.progress, sealed=sealed)
-    path, collected = _assembled(job, archive)
-    return Made(path, collected, verdict)
+    job.progress.say("  putting the disk together")
+    with _workshop(job) as workshop:
+        workshop.unpack(archive)
+        collected = workshop.collect(plan.name)
+        return Made(_written(job, workshop, archive), collected, verdict)
 
 
 def _packer(job: Job, source: str, given: dict[str, Any]) -> bool:
     return packer.run(job.project, job.plan, source, given, job.progress, verbose=job.verbose)
 
 
-def _assembled(job: Job, archive: Path) -> tuple[Path, Manifest]:
-    """The disk of an archive, which is removed, and its manifest."""
+def _workshop(job: Job) -> disk.Workshop:
+    return disk.Workshop(f"{job.plan.base}-tools", job.work, job.build_id, job.spec)
+
+
+def _written(job: Job, workshop: disk.Workshop, archive: Path) -> Path:
+    """The disk of the workshop's tree. The archive that it came from is removed, to make room."""
     raw, made = job.work / "disk.raw", job.work / f"{job.plan.name}.qcow2"
-    job.progress.say("  putting the disk together")
-    with disk.Workshop(f"{job.plan.base}-tools", job.work, job.build_id, job.spec) as workshop:
-        workshop.unpack(archive)
-        archive.unlink()
-        collected = workshop.collect(job.plan.name)
-        workshop.write(raw)
+    archive.unlink()
+    workshop.write(raw)
     disk.convert(raw, made)
     raw.unlink()
-    return made, collected
+    return made
 
 
 def _by_machine(job: Job) -> Made:
@@ -90,14 +92,15 @@ def _by_machine(job: Job) -> Made:
     plan, work = job.plan, job.work
     archive = work / "tree.tar"
     disk.export(plan.base, archive, job.build_id)
-    base = _assembled(job, archive)[0].rename(work / "base.qcow2")
+    job.progress.say("  putting the disk together")
+    with _workshop(job) as workshop:
+        workshop.unpack(archive)
+        base = _written(job, workshop, archive).rename(work / "base.qcow2")
     key, out = work / "id_ed25519", work / "packer"
     proc.run(["ssh-keygen", "-q", "-t", "ed25519", "-N", "", "-C", f"goldsmith {job.build_id}", "-f", str(key)])
-    with base.open("rb") as file:
-        checksum = hashlib.file_digest(file, "sha256").hexdigest()
     given = {
         "disk_url": str(base.resolve()),
-        "disk_checksum": f"sha256:{checksum}",
+        "disk_checksum": f"sha256:{files.sha256(base)}",
         "disk_size": job.spec.size // 2**20,
         "output_directory": str(out),
         "qemu_accelerator": "tcg" if machine.accelerator() == machine.EMULATED else "kvm",
@@ -108,8 +111,8 @@ def _by_machine(job: Job) -> Made:
     sealed = _packer(job, "qemu.disk", given)
     raw, made = work / "disk.raw", work / f"{plan.name}.qcow2"
     built = out / f"{plan.name}-qemu" / f"{plan.name}.qcow2"
-    proc.run(["qemu-img", "convert", "-q", "-O", "raw", str(built), str(raw)])
-    with disk.Workshop(f"{plan.base}-tools", work, job.build_id, job.spec) as workshop:
+    disk.convert(built, raw)
+    with _workshop(job) as workshop:
         workshop.read(raw)
         collected = workshop.collect(plan.name)
         archive = workshop.pack()

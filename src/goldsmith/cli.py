@@ -364,10 +364,8 @@ def _print_hygiene(found: hygiene.Verdict) -> None:
     def say(text: str, style: str = "") -> None:
         out.print(escape(text), style=style, highlight=False, soft_wrap=True)
 
-    for line in found.lines():
+    for line in (*found.lines(), *found.notes()):
         say(line)
-    for offence, waiver in found.waived:
-        say(f"waived: {offence.check} {report.visible(offence.path)}: {waiver.reason}")
     for waiver in found.unused:
         say(f"unused waiver: {waiver}", "yellow")
     if found.clean:

@@ -112,9 +112,13 @@ def of_folder_in(container: str, folder: str, name: str) -> Manifest:
         GoldsmithError: the collector failed there.
     """
     target = Target("docker", name)
-    command = _command("python3", "--root", folder, "--scope", "rest")
-    done = proc.run(["docker", "exec", "--interactive", container, *command], stdin=_archive(), check=False)
-    return manifest.parse(_checked(target, done), str(target), name=name)
+    data = _in_container(target, container, "--root", folder, "--scope", "rest")
+    return manifest.parse(data, str(target), name=name)
+
+
+def _in_container(target: Target, container: str, *arguments: str) -> bytes:
+    command = ["docker", "exec", "--interactive", container, *_command("python3", *arguments)]
+    return _checked(target, proc.run(command, stdin=_archive(), check=False))
 
 
 def _container(target: Target, _hosts: inventory.Inventory | None) -> bytes:
@@ -123,10 +127,7 @@ def _container(target: Target, _hosts: inventory.Inventory | None) -> bytes:
         docker.version()
         what = "is not running" if state.code == 0 else "does not exist"
         raise UsageError(f"the container {target.name} {what}", hint="`docker ps` lists those that run")
-    command = _command("python3", "--root", "/", "--scope", "live")
-    return _checked(
-        target, proc.run(["docker", "exec", "--interactive", target.name, *command], stdin=_archive(), check=False)
-    )
+    return _in_container(target, target.name, "--root", "/", "--scope", "live")
 
 
 def _folder(target: Target, _hosts: inventory.Inventory | None) -> bytes:

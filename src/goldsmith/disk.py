@@ -94,17 +94,17 @@ class Workshop:
     def pack(self) -> Path:
         """The tree becomes an archive in the folder."""
         archive = self.folder / "tree.tar"
-        self._give(archive, "tar", "-C", "/tree", "--numeric-owner", "-cf", "/work/tree.tar", ".")
+        proc.run(["docker", "exec", self.name, "tar", "-C", "/tree", "--numeric-owner", "-cf", "/work/tree.tar", "."])
+        self._give(archive)
         return archive
 
     def write(self, disk: Path) -> None:
         """The tree becomes a raw disk in the folder, which belongs to whoever asked."""
         self._do("write", disk)
-        self._give(disk, "true")
+        self._give(disk)
 
-    def _give(self, file: Path, *command: str) -> None:
-        """Run a command that makes a file in the folder, and give it to whoever asked."""
-        proc.run(["docker", "exec", self.name, *command])
+    def _give(self, file: Path) -> None:
+        """Give a file in the folder, which is root's, to whoever asked."""
         owner = f"{os.getuid()}:{os.getgid()}"
         proc.run(["docker", "exec", self.name, "chown", owner, f"/work/{file.name}"])
 
@@ -120,7 +120,12 @@ def export(image: str, archive: Path, build_id: str) -> None:
             proc.run(["docker", "rm", "--volumes", created], check=False)
 
 
+def format_of(path: Path) -> str:
+    """QEMU's name for the format of a disk of ours, by its file's name. Pure."""
+    return "raw" if path.suffix == ".raw" else "qcow2"
+
+
 def convert(source: Path, target: Path) -> None:
-    """A disk as qcow2: what is empty in it takes no room."""
-    form = "raw" if source.suffix == ".raw" else "qcow2"
-    proc.run(["qemu-img", "convert", "-q", "-f", form, "-O", "qcow2", "-W", "-m", "4", str(source), str(target)])
+    """A disk in the other format: what is empty in it takes no room."""
+    formats = ["-f", format_of(source), "-O", format_of(target)]
+    proc.run(["qemu-img", "convert", "-q", *formats, "-W", "-m", "4", str(source), str(target)])

@@ -6,7 +6,6 @@ Every artifact is read back and compared with its source before it gets its name
 from __future__ import annotations
 
 import contextlib
-import hashlib
 import json
 import os
 import re
@@ -342,11 +341,6 @@ def _files(path: Path) -> list[Path]:
     return [path] if path.is_file() else sorted(each for each in path.rglob("*") if each.is_file())
 
 
-def _digest(path: Path) -> str:
-    with path.open("rb") as stream:
-        return hashlib.file_digest(stream, "sha256").hexdigest()
-
-
 def _write_checksums(parts: Path, target: Path) -> str:
     """As `sha256sum --check` reads them; gives the artifact's own. What they name is on the disk then."""
     digests = {}
@@ -354,11 +348,11 @@ def _write_checksums(parts: Path, target: Path) -> str:
         files.usual_mode(path)
         with path.open("rb") as stream:
             os.fsync(stream.fileno())
-        digests[path] = _digest(path)
+        digests[path] = files.sha256(path)
     sums = target.with_name(f"{target.name}.sha256")
     lines = [f"{digest}  {path.relative_to(parts)}\n" for path, digest in digests.items()]
     files.write(sums, "".join(lines).encode())
-    return digests.get(target) or _digest(sums)
+    return digests.get(target) or files.sha256(sums)
 
 
 def _refused(form: Format, why: str) -> GoldsmithError:
@@ -370,7 +364,7 @@ def _refused(form: Format, why: str) -> GoldsmithError:
 
 def _pack(path: Path, form: Format, compress: str, progress: Progress) -> Path:
     progress.task(form.name, f"{form.name}: compress with {compress}")
-    digest = _digest(path)
+    digest = files.sha256(path)
     proc.run(pack_argv(path, compress))
     packed = path.with_name(path.name + COMPRESSIONS[compress])
     if _unpacked_digest(packed, compress) != digest:
@@ -426,7 +420,7 @@ def _ova(what: Disk, form: Format, target: Path, machine: descriptors.Machine, p
     descriptor = parts / f"{machine.name}.ovf"
     descriptor.write_text(descriptors.ovf(machine, size))
     sums = parts / f"{machine.name}.mf"
-    sums.write_text(descriptors.checksums({path.name: _digest(path) for path in (descriptor, image)}))
+    sums.write_text(descriptors.checksums({path.name: files.sha256(path) for path in (descriptor, image)}))
     with tarfile.open(target, "w", format=tarfile.USTAR_FORMAT) as archive:
         for path in (descriptor, sums, image):
             archive.add(path, path.name, filter=_anonymous)
@@ -453,7 +447,7 @@ def _check_ova(what: Disk, form: Format, target: Path, machine: descriptors.Mach
         for name in names:
             _extract(archive, name, parts / name)
     said = descriptors.read_checksums((parts / names[1]).read_text())
-    if said != {name: _digest(parts / name) for name in (names[0], names[2])}:
+    if said != {name: files.sha256(parts / name) for name in (names[0], names[2])}:
         raise _refused(form, "its own checksums do not hold")
     _check_disk(what, form, parts / machine.disk)
     shutil.rmtree(parts)
@@ -508,7 +502,7 @@ def _check_oci(what: Image, form: Format, target: Path) -> None:
         def blob(digest: str) -> Path:
             path = parts / digest.replace(":", "-")
             _extract(archive, f"blobs/{digest.replace(':', '/')}", path)
-            if f"sha256:{_digest(path)}" != digest:
+            if f"sha256:{files.sha256(path)}" != digest:
                 raise _refused(form, f"the blob {digest} is damaged")
             return path
 

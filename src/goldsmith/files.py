@@ -1,9 +1,10 @@
-"""Writing files so that none is ever half there."""
+"""Writing files so that none is ever half there, and knowing them again."""
 
 from __future__ import annotations
 
 import contextlib
 import errno
+import hashlib
 import json
 import os
 import tempfile
@@ -62,3 +63,9 @@ def usual_mode(path: Path) -> None:
 def write_json(path: Path, data: Any) -> None:
     """Write JSON for people to read too: indented, keys sorted, a newline at the end."""
     write(path, json.dumps(data, indent=2, sort_keys=True).encode() + b"\n")
+
+
+def sha256(path: Path) -> str:
+    """The file's SHA-256, in hexadecimal."""
+    with path.open("rb") as stream:
+        return hashlib.file_digest(stream, "sha256").hexdigest()

@@ -88,6 +88,11 @@ class Verdict:
                 yield from (f"  {visible(offence.path)}: {offence.what}" for offence in found)
                 yield f"  do: {check.do}"
 
+    def notes(self) -> Iterator[str]:
+        """What is waived, for people."""
+        for offence, waiver in self.waived:
+            yield f"waived: {offence.check} {visible(offence.path)}: {waiver.reason}"
+
 
 def inspect(target: collect.Target, waivers: Sequence[Waiver] = ()) -> Verdict:
     """The verdict on a target of one of KINDS.
@@ -153,8 +158,8 @@ def look(system: Tree, plan: Plan, progress: Progress, *, sealed: bool) -> Verdi
     progress.say("  looking for what must not be in an image")
     verdict = judge(system, plan.waivers)
     demand(verdict, f'building "{plan.name}"', sealed=sealed)
-    for offence, waiver in verdict.waived:
-        progress.say(f"  waived: {offence.check} {visible(offence.path)}: {waiver.reason}")
+    for line in verdict.notes():
+        progress.say(f"  {line}")
     for waiver in verdict.unused:
         progress.say(f"  unused waiver: {waiver}")
     return verdict

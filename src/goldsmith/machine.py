@@ -19,6 +19,7 @@ from pathlib import Path
 from types import TracebackType
 
 from goldsmith import proc
+from goldsmith.disk import format_of
 from goldsmith.errors import GoldsmithError
 
 SETTLE = 600.0
@@ -106,8 +107,7 @@ class Machine:
         for key in ("id_ed25519", "host_key"):
             path = str(self.folder / key)
             proc.run(["ssh-keygen", "-q", "-t", "ed25519", "-N", "", "-C", f"goldsmith {self.name}", "-f", path])
-        form = "raw" if self.disk.suffix == ".raw" else "qcow2"
-        layer = ["qemu-img", "create", "-q", "-f", "qcow2", "-b", str(self.disk.resolve()), "-F", form]
+        layer = ["qemu-img", "create", "-q", "-f", "qcow2", "-b", str(self.disk.resolve()), "-F", format_of(self.disk)]
         proc.run([*layer, str(self.folder / "disk.qcow2")])
         for last in (False, False, True):
             port = free_port()

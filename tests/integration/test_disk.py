@@ -10,7 +10,7 @@ from pathlib import Path
 
 import pytest
 
-from goldsmith import disk, docker, proc
+from goldsmith import disk, proc
 from tests.paths import ROOT
 
 BASE = "goldsmith/disk:debian-bookworm"
@@ -28,12 +28,9 @@ os.chown("/tree/opt/empty", 1234, 1235)
 
 
 @pytest.fixture(scope="module")
-def archive(tmp_path_factory: pytest.TempPathFactory) -> Path:
+def archive(tmp_path_factory: pytest.TempPathFactory, base: str) -> Path:
     """The files of the base of disks."""
-    if docker.inspect_image(BASE) is None:
-        parent = "goldsmith/base:debian-bookworm"
-        subprocess.run(["sh", "packer/base-image.sh", "debian:bookworm", parent], cwd=ROOT, check=True)
-        subprocess.run(["sh", "packer/base-image.sh", "--disk", parent, BASE], cwd=ROOT, check=True)
+    subprocess.run([ROOT / "packer/base-image.sh", "--disk", base, BASE], check=True)
     path = tmp_path_factory.mktemp("disk") / "tree.tar"
     disk.export(BASE, path, f"test-{os.getpid()}")
     return path
