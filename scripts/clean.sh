@@ -16,6 +16,7 @@ if as_root docker version >/dev/null 2>&1; then
   images=$(
     cat .cache/demo/web/artifacts/images/*/provenance.json examples/web/artifacts/images/*/provenance.json 2>/dev/null |
       sed -n 's/^  "image_id": "\(.*\)".*/\1/p'
+    find .cache/demo examples/web/artifacts -name stages.jsonl -exec sed -n 's/^{"image": "\([^"]*\)".*/\1/p' {} + 2>/dev/null
     as_root docker images --quiet --filter "$label=base"
   )
   for image in $images; do

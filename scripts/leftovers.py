@@ -31,7 +31,8 @@ def containers() -> list[str]:
 def images() -> list[str]:
     form = "{{.Repository}}:{{.Tag}}"
     found = lines("docker", "images", "--filter", "label=org.goldsmith.owner", "--format", form)
-    return [f"image {line}" for line in found if ":building-" in line or line.startswith("goldsmith-test/")]
+    ours = ("goldsmith-test/", "goldsmith/stage:")
+    return [f"image {line}" for line in found if ":building-" in line or line.startswith(ours)]
 
 
 def networks() -> list[str]:

@@ -18,6 +18,7 @@ from pathlib import Path
 from typing import Any
 
 from goldsmith import (
+    build_container,
     build_disk,
     collect,
     config,
@@ -27,7 +28,6 @@ from goldsmith import (
     files,
     hygiene,
     manifest,
-    packer,
     policy,
     proc,
     resources,
@@ -100,7 +100,7 @@ def build(
     if target != "docker":
         folder = folder / target
     with _locked(folder, name):
-        plan = _plan(project, name, image, target, engine, folder, progress, pull=pull)
+        plan = _plan(project, name, image, target, engine, folder, progress, pull=pull, anew=force)
         image_id = None if force else _present(plan)
         cached = image_id is not None
         if image_id is None:
@@ -169,6 +169,7 @@ def _plan(
     progress: Progress,
     *,
     pull: bool,
+    anew: bool,
 ) -> Plan:
     label = re.sub(r"[^A-Za-z0-9_.-]+", "-", image.base)
     base = f"goldsmith/base:{label}"
@@ -188,7 +189,7 @@ def _plan(
     made_with = [*template.glob("*.pkr.hcl"), *(template.glob("*.py") if target != "docker" else [])]
     key = definition.content_key(digest, found["Id"], tools, made_with)
     waivers = policy.of_project(project).waivers
-    return Plan(name, image, target, engine, base, found["Id"], digest, tools, key, folder, waivers)
+    return Plan(name, image, target, engine, base, found["Id"], digest, tools, key, folder, waivers, anew)
 
 
 def _make_base(tag: str, arguments: list[str], progress: Progress) -> dict[str, Any]:
@@ -267,18 +268,14 @@ def _docker(project: config.Project, plan: Plan, progress: Progress, started: fl
     building = f"{plan.repository}:building-{build_id}"
     progress.say(f"  building {plan.reference} from {plan.base}")
     try:
-        given = packer.docker_variables(plan, build_id)
-        sealed = packer.run(project, plan, "docker.image", given, progress, verbose=verbose)
-        found = docker.inspect_image(building)
-        if found is None:
-            raise GoldsmithError(f"Packer said that it succeeded, but there is no image {building}")
-        with docker.saved(found["Id"]) as archive:
+        sealed, staged = build_container.run(project, plan, build_id, progress, verbose=verbose)
+        with build_container.saved(plan, building, staged=staged) as (image_id, archive):
             with tree.of_docker_archive(archive) as system:
                 verdict = hygiene.look(system, plan, progress, sealed=sealed)
             progress.say("  collecting its manifest")
             collected = collect.of_archive(archive, building)
         manifest.save(collected, plan.folder / MANIFEST)
-        record = _provenance(project, plan, found["Id"], collected.digest, verdict, started)
+        record = _provenance(project, plan, image_id, collected.digest, verdict, started)
         files.write_json(plan.folder / PROVENANCE, record)
         proc.run(["docker", "tag", building, plan.reference])
     except BaseException:
@@ -286,7 +283,7 @@ def _docker(project: config.Project, plan: Plan, progress: Progress, started: fl
             docker.remove(f"{docker.BUILD}={build_id}")
         raise
     proc.run(["docker", "rmi", "--no-prune", building])
-    return str(found["Id"])
+    return image_id
 
 
 def _disk(project: config.Project, plan: Plan, progress: Progress, started: float, *, verbose: bool) -> str:

@@ -5,9 +5,8 @@ from __future__ import annotations
 import shutil
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
 
-from goldsmith import config, disk, files, hygiene, machine, packer, proc, tree, verify
+from goldsmith import build_container, config, disk, files, hygiene, machine, packer, proc, tree, verify
 from goldsmith.errors import GoldsmithError
 from goldsmith.manifest import Manifest
 from goldsmith.plan import Plan
@@ -54,7 +53,7 @@ def _by_tree(job: Job) -> Made:
     plan = job.plan
     building = f"{plan.repository}:building-{job.build_id}"
     archive = job.work / "tree.tar"
-    sealed = _packer(job, "docker.image", packer.docker_variables(plan, job.build_id))
+    sealed, _ = build_container.run(job.project, plan, job.build_id, job.progress, verbose=job.verbose)
     try:
         disk.export(building, archive, job.build_id)
     finally:
@@ -67,10 +66,6 @@ def _by_tree(job: Job) -> Made:
         workshop.unpack(archive)
         collected = workshop.collect(plan.name)
         return Made(_written(job, workshop, archive), collected, verdict)
-
-
-def _packer(job: Job, source: str, given: dict[str, Any]) -> bool:
-    return packer.run(job.project, job.plan, source, given, job.progress, verbose=job.verbose)
 
 
 def _workshop(job: Job) -> disk.Workshop:
@@ -108,7 +103,7 @@ def _by_machine(job: Job) -> Made:
         "build_id": job.build_id,
     }
     job.progress.say("  booting a machine")
-    sealed = _packer(job, "qemu.disk", given)
+    sealed = packer.run(job.project, plan, "qemu.disk", given, job.progress, verbose=job.verbose)
     raw, made = work / "disk.raw", work / f"{plan.name}.qcow2"
     built = out / f"{plan.name}-qemu" / f"{plan.name}.qcow2"
     disk.convert(built, raw)

@@ -177,7 +177,7 @@ def build(
             show_default=False,
         ),
     ] = "",
-    force: Annotated[bool, typer.Option("--force", help="Build even if nothing changed.")] = False,
+    force: Annotated[bool, typer.Option("--force", help="Build from the beginning, even if nothing changed.")] = False,
     pull: Annotated[bool, typer.Option("--pull", help="Look for a newer base image first.")] = False,
     verbose: Annotated[bool, typer.Option("--verbose", "-v", help="Show all that Packer and Ansible say.")] = False,
     as_json: JsonOption = False,
@@ -501,12 +501,18 @@ def export(
 
 
 @app.command()
-def clean(project: ProjectOption = HERE) -> None:
+def clean(
+    project: ProjectOption = HERE,
+    cache: Annotated[
+        bool, typer.Option("--cache", help="The stages from which builds go on, too: the next ones begin anew.")
+    ] = False,
+) -> None:
     """Remove what builds, verifications and exports that were killed left in Docker, and disks in the making.
 
     Images that were built stay.
     """
-    removed = [what for owner in ("build", "verify", "export") for what in docker.remove(f"{docker.OWNER}={owner}")]
+    owners = ["build", "verify", "export", *(["stage"] if cache else [])]
+    removed = [what for owner in owners for what in docker.remove(f"{docker.OWNER}={owner}")]
     if (project / config.FILE_NAME).exists() or project != HERE:
         for folder in sorted(config.load(project).output.glob("images/*/*")):
             removed += build_disk.clear(folder)

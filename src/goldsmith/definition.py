@@ -20,17 +20,27 @@ from goldsmith import config, proc
 SKIPPED_FOLDERS = frozenset({"__pycache__", "node_modules"})
 
 
-def digest(project: config.Project, image: config.Image) -> str:
-    """SHA-256 (hex) over the image's entry, the project's files, and the roles and collections outside it."""
-    total = hashlib.sha256()
-    total.update(json.dumps(image.model_dump(), sort_keys=True).encode())
+def contents(project: config.Project) -> dict[str, Path]:
+    """Every file that counts, by a label that does not depend on where it lies: the project's files, and the roles and
+    collections outside it."""
     found = _project(project)
     for label, path in _outside(project.root):
         found.setdefault(label, path)  # of two collections or roles of one name Ansible takes the first
-    for label, path in sorted(found.items()):
-        total.update(f"\0{label}\0{_mode(path)}\0".encode(errors="surrogateescape"))
-        total.update(_content(path))
+    return found
+
+
+def digest(project: config.Project, image: config.Image) -> str:
+    """SHA-256 (hex) over the image's entry and the contents."""
+    total = hashlib.sha256()
+    total.update(json.dumps(image.model_dump(), sort_keys=True).encode())
+    for label, path in sorted(contents(project).items()):
+        total.update(digest_of(label, path))
     return total.hexdigest()
+
+
+def digest_of(label: str, path: Path) -> bytes:
+    """What counts of one file, in bytes for a digest."""
+    return f"\0{label}\0{_mode(path)}\0".encode(errors="surrogateescape") + _content(path)
 
 
 def content_key(definition: str, base: str, tools: dict[str, str], templates: Iterable[Path]) -> str:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import tempfile
+from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
@@ -14,9 +15,16 @@ from goldsmith.progress import Progress
 
 
 def run(
-    project: config.Project, plan: Plan, source: str, more: dict[str, Any], progress: Progress, *, verbose: bool
+    project: config.Project,
+    plan: Plan,
+    source: str,
+    more: dict[str, Any],
+    progress: Progress,
+    *,
+    environment: Mapping[str, str] | None = None,
+    verbose: bool,
 ) -> bool:
-    """Run Packer's build of one source of our template; `more` are variables beside the usual.
+    """Run Packer's build of one source of our template; `more` are variables beside the usual, and so is `environment`.
 
     Gives whether the role seal ran in it.
 
@@ -25,7 +33,7 @@ def run(
     """
     # Not in the project, whose path may be long: Packer has sockets there, and a socket's path must be short.
     with tempfile.TemporaryDirectory(prefix="goldsmith-build-") as work:
-        return _run(project, plan, source, more, Path(work), progress, verbose=verbose)
+        return _run(project, plan, source, more, Path(work), progress, environment or {}, verbose=verbose)
 
 
 def _run(
@@ -35,6 +43,7 @@ def _run(
     more: dict[str, Any],
     work: Path,
     progress: Progress,
+    environment: Mapping[str, str],
     *,
     verbose: bool,
 ) -> bool:
@@ -67,6 +76,7 @@ def _run(
             "PACKER_CACHE_DIR": str(work / "cache"),
             "PACKER_TMP_DIR": str(work),
             "TMPDIR": str(work),
+            **environment,
         },
         on_line=line,
         check=False,
@@ -113,10 +123,10 @@ def variables(project: config.Project, plan: Plan, playbook: Path) -> dict[str, 
     }
 
 
-def docker_variables(plan: Plan, build_id: str) -> dict[str, Any]:
-    """Values for those that a container has. Pure."""
+def docker_variables(plan: Plan, build_id: str, start: str) -> dict[str, Any]:
+    """Values for those that a container has; `start` is the image that it is started from. Pure."""
     return {
-        "base_image": plan.base,
+        "base_image": start,
         "repository": plan.repository,
         "tags": [f"building-{build_id}"],
         "changes": [f"LABEL {docker.KEY}={plan.content_key}"],

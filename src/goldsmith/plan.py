@@ -13,7 +13,7 @@ class Plan:
     """All that one build is made from.
 
     `engine` is how: `container` (a Docker image), `tree` (a machine's disk, made in a container) or `vm` (a machine's
-    disk, made in a machine). `folder` has the records, and the disk.
+    disk, made in a machine). `folder` has the records, and the disk. `anew`: nothing of an earlier build is used.
     """
 
     name: str
@@ -27,6 +27,7 @@ class Plan:
     content_key: str
     folder: Path
     waivers: tuple[policy.Waiver, ...] = ()
+    anew: bool = False
 
     @property
     def repository(self) -> str:

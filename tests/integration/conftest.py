@@ -14,7 +14,7 @@ from typing import Any
 import pytest
 
 from examples.lab import Lab
-from goldsmith import docker, proc
+from goldsmith import docker, proc, stages
 from tests.paths import ROOT
 
 BASE = "goldsmith/base:debian-bookworm"
@@ -58,11 +58,14 @@ def error(done: subprocess.CompletedProcess[str]) -> tuple[str, str]:
 
 
 @pytest.fixture(scope="session", autouse=True)
-def environment() -> None:
-    """Every tool is there, or the lane fails."""
+def environment(tmp_path_factory: pytest.TempPathFactory) -> Iterator[None]:
+    """Every tool is there, or the lane fails. What builds kept for the next ones is removed at the end."""
     missing = [tool for tool in TOOLS if shutil.which(tool) is None]
     assert not missing, f"not installed: {missing}; run scripts/setup.sh"
     os.environ["COLUMNS"] = "200"
+    yield
+    for record in tmp_path_factory.getbasetemp().rglob(stages.FILE):
+        stages.forget(stages.load(record)[1])
 
 
 @pytest.fixture(scope="session")

@@ -13,15 +13,16 @@ from pathlib import Path
 import pytest
 
 from examples.lab import Lab
-from goldsmith import docker, proc
+from goldsmith import docker, proc, stages
 from tests.integration.conftest import SEAL, TOOLS, Goldsmith, error, write_playbook
 
 NO_DOCKER = {"DOCKER_HOST": "unix:///nonexistent/docker.sock"}
 
 
 def left(folder: Path) -> list[str]:
-    """Files that a build has left in the project's output folder, and containers and images in Docker."""
-    files = [str(path) for path in folder.rglob("*") if path.is_file()]
+    """Files that a build has left in the project's output folder, and containers and images in Docker; but for what
+    it keeps for the next one."""
+    files = [str(path) for path in folder.rglob("*") if path.is_file() and path.name != stages.FILE]
     containers = proc.run(["docker", "ps", "--all", "--quiet", "--filter", f"label={docker.OWNER}=build"]).text.split()
     images = proc.run(["docker", "images", "--quiet", "goldsmith/small"]).text.split()
     return files + containers + images

@@ -1,0 +1,91 @@
+"""Running the definition in a container, from the beginning or from a stage of the last build."""
+
+from __future__ import annotations
+
+import contextlib
+import json
+import os
+import tempfile
+from collections.abc import Iterator
+from pathlib import Path
+
+from goldsmith import config, definition, docker, files, layers, packer, proc, resources, stages
+from goldsmith.errors import GoldsmithError
+from goldsmith.plan import Plan
+from goldsmith.progress import Progress
+
+
+def run(project: config.Project, plan: Plan, build_id: str, progress: Progress, *, verbose: bool) -> tuple[bool, bool]:
+    """Run Packer in a container of the plan's base, and leave the image REPOSITORY:building-ID.
+
+    Gives whether the role seal ran, and whether it went on from a stage: then the image has more than one layer above
+    its base (see `saved`).
+
+    Raises:
+        GoldsmithError: as packer.run; or Ansible did not go on from where it should.
+    """
+    contents = definition.contents(project)
+    templates = sorted(resources.folder("packer").glob("*.pkr.hcl"))
+    others = [plan.image.model_dump(), plan.base_id, plan.tools, [files.sha256(path) for path in templates]]
+    now = stages.inputs(contents, json.dumps(others, sort_keys=True))
+    record = plan.folder / stages.FILE
+    before, known = stages.load(record)
+    kept = [] if plan.anew else stages.usable(known, before, now, contents)
+    kept = [stage for stage in kept if docker.inspect_image(stage.image)]
+    start = kept[-1] if kept else None
+    stages.begin(record, now, kept)
+    stages.forget(stage for stage in known if stage not in kept)
+    if start:
+        progress.say(f"  the last build has what comes before {start.before}")
+    with tempfile.TemporaryDirectory(prefix="goldsmith-stages-") as folder:
+        orders = Path(folder) / "orders.json"
+        given = stages.orders(record.resolve(), build_id, start, stages.changed(before, now), contents)
+        orders.write_text(json.dumps(given))
+        variables = packer.docker_variables(plan, build_id, start.image if start else plan.base)
+        environment = _environment(project.root, orders)
+        try:
+            sealed = packer.run(
+                project, plan, "docker.image", variables, progress, environment=environment, verbose=verbose
+            )
+        except GoldsmithError as error:
+            if start:
+                error.hint += "; `--force` builds from the beginning"
+            raise
+    if start and not stages.resumed(record):
+        raise GoldsmithError(f"Ansible did not go on before {start.before}", hint="`--force` builds from the beginning")
+    return sealed, start is not None
+
+
+def _environment(root: Path, orders: Path) -> dict[str, str]:
+    """With which Ansible has our callback beside the user's, and the callback its orders."""
+    os.environ.update(definition.ansible_environment(root))
+    from ansible import constants  # noqa: PLC0415 - reads the configuration, and takes 0.2 s
+
+    plugins = [*constants.DEFAULT_CALLBACK_PLUGIN_PATH, str(Path(__file__).parent / "callback_plugins")]
+    return {
+        "GOLDSMITH_STAGES": str(orders),
+        "ANSIBLE_CALLBACK_PLUGINS": os.pathsep.join(map(str, plugins)),
+        "ANSIBLE_CALLBACKS_ENABLED": ",".join([*constants.CALLBACKS_ENABLED, "goldsmith_stages"]),
+    }
+
+
+@contextlib.contextmanager
+def saved(plan: Plan, image: str, *, staged: bool) -> Iterator[tuple[str, Path]]:
+    """The id of the image that was made, and its archive (docker save), for as long as the block runs.
+
+    One that went on from a stage gets one layer above its base first, in Docker too: what a role made and the seal took
+    out lies in the layer of the stage.
+    """
+    made = docker.inspect_image(image)
+    if made is None:
+        raise GoldsmithError(f"Packer said that it succeeded, but there is no image {image}")
+    with docker.saved(made["Id"]) as archive:
+        if not staged:
+            yield made["Id"], archive
+            return
+        merged = archive.with_name("merged.tar")
+        layers.squash(archive, merged, len(docker.image(plan.base_id)["RootFS"]["Layers"]), image)
+        archive.unlink()
+        proc.run(["docker", "load", "--quiet", "--input", str(merged)])
+        proc.run(["docker", "rmi", "--no-prune", made["Id"]])
+        yield docker.image(image)["Id"], merged

@@ -1,0 +1,169 @@
+"""The layers of a Docker image: those above a base made one.
+
+What a build deletes at its end must not lie in a lower layer of what it gives. Docker itself can't merge layers; so it
+is done in the archive that `docker save` writes, member by member: contents, owners, extended attributes, hard links
+and whiteouts stay what they are.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import copy
+import hashlib
+import io
+import json
+import posixpath
+import tarfile
+from collections.abc import Iterable
+from dataclasses import dataclass
+from pathlib import Path
+from typing import IO, Any
+
+from goldsmith.errors import GoldsmithError
+
+WHITEOUT = ".wh."
+OPAQUE = ".wh..wh..opq"
+
+
+@dataclass(eq=False)
+class _Entry:
+    """A member, and the layer that its content lies in."""
+
+    member: tarfile.TarInfo
+    layer: tarfile.TarFile
+
+    def content(self) -> IO[bytes] | None:
+        return self.layer.extractfile(self.member) if self.member.isreg() else None
+
+
+def squash(source: Path, target: Path, below: int, tag: str) -> None:
+    """Write `target`, the image of the archive `source` (docker save) with all its layers above the lowest `below` as
+    one. When Docker loads it, it gets that name.
+
+    Raises:
+        GoldsmithError: the archive can't be read.
+    """
+    try:
+        with tarfile.open(source) as archive, tarfile.open(target, "w", format=tarfile.PAX_FORMAT) as out:
+            [described] = json.load(_file(archive, "manifest.json"))
+            config = json.load(_file(archive, described["Config"]))
+            names = described["Layers"]
+            merged = target.with_suffix(".layer")
+            try:
+                with contextlib.ExitStack() as opened:
+                    above = [opened.enter_context(tarfile.open(fileobj=_file(archive, name))) for name in names[below:]]
+                    _write(merged, merge(above))
+                with merged.open("rb") as stream:
+                    identity = hashlib.file_digest(stream, "sha256").hexdigest()
+                _change(config, below, identity)
+                image = json.dumps(config, sort_keys=True).encode()
+                own = f"{hashlib.sha256(image).hexdigest()}.json"
+                for name in names[:below]:
+                    member = archive.getmember(name)
+                    out.addfile(member, archive.extractfile(member))
+                out.add(merged, f"{identity}/layer.tar")
+            finally:
+                merged.unlink(missing_ok=True)
+            _add(out, own, image)
+            layers = [*names[:below], f"{identity}/layer.tar"]
+            _add(out, "manifest.json", json.dumps([{"Config": own, "RepoTags": [tag], "Layers": layers}]).encode())
+    except (tarfile.TarError, OSError, ValueError, KeyError, TypeError) as error:
+        raise GoldsmithError(f"{source}: its layers can't be merged: {error}", hint="build with --force") from error
+
+
+def _change(config: dict[str, Any], below: int, identity: str) -> None:
+    """The image's configuration, for its new layers. Of the history of those that were merged the last step stays."""
+    config["rootfs"]["diff_ids"] = [*config["rootfs"]["diff_ids"][:below], f"sha256:{identity}"]
+    steps = config.get("history") or []
+    full = [number for number, step in enumerate(steps) if not step.get("empty_layer")]
+    config["history"] = steps[: full[below - 1] + 1] + steps[-1:]
+
+
+def _file(archive: tarfile.TarFile, name: str) -> IO[bytes]:
+    found = archive.extractfile(name)
+    if found is None:
+        raise tarfile.ReadError(f"{name} is no file")
+    return found
+
+
+def _add(out: tarfile.TarFile, name: str, data: bytes) -> None:
+    member = tarfile.TarInfo(name)
+    member.size = len(data)
+    out.addfile(member, io.BytesIO(data))
+
+
+def merge(layers: Iterable[tarfile.TarFile]) -> list[_Entry]:
+    """Members that have the effect of these layers, the lowest first. Folders come before what is in them, and a hard
+    link after what it leads to."""
+    found: dict[str, _Entry] = {}
+    for layer in layers:
+        links = []
+        for member in layer:
+            path = member.name = _clean(member.name)
+            folder, name = posixpath.split(path)
+            if name == OPAQUE:
+                _drop_below(found, folder)
+            elif name.startswith(WHITEOUT):
+                gone = posixpath.join(folder, name.removeprefix(WHITEOUT))
+                found.pop(gone, None)
+                _drop_below(found, gone)
+            else:
+                _replace(found, path, member, layer)
+            if member.islnk():
+                links.append(path)
+            found[path] = _Entry(member, layer)
+        for path in links:
+            found[path].member.linkname = _clean(found[path].member.linkname)
+    _lead_on(found)
+    return sorted(found.values(), key=lambda entry: (entry.member.islnk(), entry.member.name.split("/")))
+
+
+def _clean(name: str) -> str:
+    return posixpath.normpath("/" + name).lstrip("/")
+
+
+def _drop_below(found: dict[str, _Entry], folder: str) -> None:
+    for path in [path for path in found if path.startswith(f"{folder}/")]:
+        del found[path]
+
+
+def _replace(found: dict[str, _Entry], path: str, member: tarfile.TarInfo, layer: tarfile.TarFile) -> None:
+    """A member comes to a place where something was, or had been deleted."""
+    folder, name = posixpath.split(path)
+    deleted = found.pop(posixpath.join(folder, WHITEOUT + name), None)
+    before = found.get(path)
+    if not member.isdir():
+        if before and before.member.isdir():
+            _drop_below(found, path)
+    elif deleted or (before and not before.member.isdir()):
+        # What the base has in a folder of this name must not show through.
+        marker = tarfile.TarInfo(posixpath.join(path, OPAQUE))
+        found[marker.name] = _Entry(marker, layer)
+
+
+def _lead_on(found: dict[str, _Entry]) -> None:
+    """A hard link whose file a later layer replaced or deleted: the first link of them becomes the file."""
+    heirs: dict[tuple[int, str], str] = {}
+    for path, entry in sorted(found.items()):
+        if not entry.member.islnk():
+            continue
+        target = entry.member.linkname
+        there = found.get(target)
+        if there and there.layer is entry.layer:
+            continue
+        heir = heirs.setdefault((id(entry.layer), target), path)
+        if heir != path:
+            entry.member.linkname = heir
+            continue
+        original = entry.layer.getmember(target) if target in entry.layer.getnames() else None
+        if original is None:
+            raise tarfile.ReadError(f"hard link {path} leads nowhere")
+        file = copy.copy(original)
+        file.name = path
+        found[path] = _Entry(file, entry.layer)
+
+
+def _write(target: Path, entries: list[_Entry]) -> None:
+    with tarfile.open(target, "w", format=tarfile.PAX_FORMAT) as out:
+        for entry in entries:
+            out.addfile(entry.member, entry.content())
