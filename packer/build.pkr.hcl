@@ -5,6 +5,8 @@ locals {
   directory  = abspath(var.inventory_directory == "" ? var.inventory : var.inventory_directory)
   repository = var.repository == "" ? "goldsmith/${var.name}" : var.repository
 
+  dpkg_settings = "/etc/dpkg/dpkg.cfg.d"
+
   # How Ansible reaches the machine, by the type of its source. A type that is not here is an error, not a guess.
   connection = {
     # Straight into the container; Ansible's work files go to the tmpfs, not into the image.
@@ -75,7 +77,14 @@ build {
     valid_exit_codes = [0, 2]
   }
 
+  # If the machine is lost, so is the build: dpkg need not wait for the disk.
   # /var/tmp: a container's /tmp is a tmpfs, into which Docker copies nothing.
+  provisioner "shell" {
+    only          = ["docker.image"]
+    remote_folder = "/var/tmp"
+    inline        = ["mkdir -p ${local.dpkg_settings} && echo force-unsafe-io >${local.dpkg_settings}/goldsmith-build"]
+  }
+
   dynamic "provisioner" {
     for_each = length(var.scripts_before) > 0 ? [var.scripts_before] : []
     labels   = ["shell"]
@@ -111,6 +120,7 @@ build {
     # One JSON object per failure, in Ansible's own format, whatever the user's ansible.cfg prefers to look at.
     ansible_env_vars = [
       "ANSIBLE_NOCOLOR=1",
+      "ANSIBLE_PIPELINING=1",
       "ANSIBLE_STDOUT_CALLBACK=ansible.builtin.default",
       "ANSIBLE_CALLBACK_RESULT_FORMAT=json",
       "ANSIBLE_RETRY_FILES_ENABLED=0",
@@ -124,6 +134,12 @@ build {
       scripts       = provisioner.value
       remote_folder = "/var/tmp"
     }
+  }
+
+  provisioner "shell" {
+    only          = ["docker.image"]
+    remote_folder = "/var/tmp"
+    inline        = ["rm ${local.dpkg_settings}/goldsmith-build"]
   }
 
   # The manifest of what becomes an AMI, over Packer's own connection: the key is out of the machine by now. /run is in

@@ -27,7 +27,7 @@ short_description: Keep the machine between two roles of a build, and go on from
 description: Internal to goldsmith build.
 """
 
-WORTH_KEEPING = 5
+WORTH_KEEPING = 10
 """A machine is kept once there was this many times as much work as keeping one takes."""
 OTHER_HOSTS = ("add_host", "group_by")
 """What changes the inventory of the run. That can't be kept with the machine, so from there on nothing is."""
