@@ -8,7 +8,6 @@ import fcntl
 import json
 import os
 import re
-import secrets
 import shutil
 import tempfile
 import time
@@ -264,7 +263,7 @@ def _check_space(folder: Path, needed: int) -> None:
 
 def _docker(project: config.Project, plan: Plan, progress: Progress, started: float, *, verbose: bool) -> str:
     """Run Packer, look whether it is clean, collect, write the records, and only then give the image its name."""
-    build_id = secrets.token_hex(8)
+    build_id = docker.new_build()
     building = f"{plan.repository}:building-{build_id}"
     progress.say(f"  building {plan.reference} from {plan.base}")
     try:
@@ -289,7 +288,7 @@ def _docker(project: config.Project, plan: Plan, progress: Progress, started: fl
 def _disk(project: config.Project, plan: Plan, progress: Progress, started: float, *, verbose: bool) -> str:
     """Make the disk, boot a copy and run the assertions there, write the records, and only then give it its name."""
     build_disk.clear(plan.folder)
-    build_id = secrets.token_hex(8)
+    build_id = docker.new_build()
     progress.say(f"  building {plan.reference} from {plan.base}")
     try:
         with tempfile.TemporaryDirectory(prefix=build_disk.WORK, dir=plan.folder) as name:

@@ -5,7 +5,6 @@ from __future__ import annotations
 import contextlib
 import json
 import os
-import tempfile
 from collections.abc import Iterator
 from pathlib import Path
 
@@ -37,8 +36,8 @@ def run(project: config.Project, plan: Plan, build_id: str, progress: Progress, 
     stages.forget(stage for stage in known if stage not in kept)
     if start:
         progress.say(f"  the last build has what comes before {start.before}")
-    with tempfile.TemporaryDirectory(prefix="goldsmith-stages-") as folder:
-        orders = Path(folder) / "orders.json"
+    with files.temporary_folder("stages") as folder:
+        orders = folder / "orders.json"
         given = stages.orders(record.resolve(), build_id, start, stages.changed(before, now), contents)
         orders.write_text(json.dumps(given))
         variables = packer.docker_variables(plan, build_id, start.image if start else plan.base)

@@ -511,8 +511,9 @@ def clean(
 
     Images that were built stay.
     """
-    owners = ["build", "verify", "export", *(["stage"] if cache else [])]
-    removed = [what for owner in owners for what in docker.remove(f"{docker.OWNER}={owner}")]
+    removed = docker.remove_abandoned(["build", "verify", "export"]) + files.remove_abandoned()
+    if cache:
+        removed += docker.remove(f"{docker.OWNER}=stage")
     if (project / config.FILE_NAME).exists() or project != HERE:
         for folder in sorted(config.load(project).output.glob("images/*/*")):
             removed += build_disk.clear(folder)

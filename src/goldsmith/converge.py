@@ -8,7 +8,6 @@ import json
 import os
 import re
 import signal
-import tempfile
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -223,12 +222,12 @@ def converge(project: config.Project, progress: Progress, *, limit: str, check: 
 @contextlib.contextmanager
 def private_folder() -> Iterator[Path]:
     """A folder for one run; at its end the SSH connections that are kept open in it are closed."""
-    with tempfile.TemporaryDirectory(prefix="goldsmith-") as folder:
+    with files.temporary_folder("converge") as folder:
         try:
-            yield Path(folder)
+            yield folder
         finally:
             with proc.uninterrupted():
-                for socket in (Path(folder) / "cp").glob("*"):
+                for socket in (folder / "cp").glob("*"):
                     proc.run(["ssh", "-o", f"ControlPath={socket}", "-O", "exit", "-"], check=False)
 
 

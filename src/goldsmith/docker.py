@@ -4,19 +4,20 @@ from __future__ import annotations
 
 import contextlib
 import json
-import tempfile
+import os
+import secrets
 import time
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from pathlib import Path
 from typing import Any
 
-from goldsmith import proc
+from goldsmith import files, proc
 from goldsmith.errors import GoldsmithError, ToolError, UsageError
 
 OWNER = "org.goldsmith.owner"
 """Label of every container and image that Goldsmith makes; its value says what for."""
 BUILD = "org.goldsmith.build"
-"""Label that names one build."""
+"""Label that names one build: see `new_build`."""
 KEY = "org.goldsmith.content-key"
 """Label of an image: what it was built from (see definition.content_key)."""
 BOOT = (
@@ -82,8 +83,8 @@ def inspect_image(reference: str) -> dict[str, Any] | None:
 @contextlib.contextmanager
 def saved(image_id: str) -> Iterator[Path]:
     """The image as a `docker save` archive, for as long as the block runs. By name it would be every tag's image."""
-    with tempfile.TemporaryDirectory(prefix="goldsmith-image-") as folder:
-        path = Path(folder) / "image.tar"
+    with files.temporary_folder("image") as folder:
+        path = folder / "image.tar"
         proc.run(["docker", "save", "--output", str(path), image_id])
         yield path
 
@@ -100,6 +101,35 @@ def remove(label: str) -> list[str]:
     if images:
         proc.run(["docker", "rmi", "--force", *images])
         removed += [f"image {name}" for name in images]
+    return removed
+
+
+def new_build() -> str:
+    """A name for one build, which says of which process it is."""
+    return f"{os.getpid()}-{secrets.token_hex(8)}"
+
+
+def remove_abandoned(owners: Sequence[str]) -> list[str]:
+    """Remove what killed processes left of these owners' containers and images, and of images in the making; gives what
+    was removed."""
+    removed = []
+    for owner in owners:
+        listed = ["docker", "ps", "--all", "--filter", f"label={OWNER}={owner}"]
+        found = proc.run([*listed, "--format", f'{{{{.ID}}}} {{{{.Label "{BUILD}"}}}}']).text.splitlines()
+        for container, _, build in (line.partition(" ") for line in found):
+            if not proc.alive(build.partition("-")[0]):
+                proc.run(["docker", "rm", "--force", "--volumes", container])
+                removed.append(f"container {container}")
+    making = ["docker", "images", "--filter", f"label={OWNER}", "--filter", "reference=*/*:building-*"]
+    for name in proc.run([*making, "--format", "{{.Repository}}:{{.Tag}}"]).text.split():
+        if not proc.alive(name.partition(":building-")[2].partition("-")[0]):
+            proc.run(["docker", "rmi", "--no-prune", name], check=False)
+            removed.append(f"image {name}")
+    # Images without a name that a later one has, in use perhaps.
+    nameless = ["docker", "images", "--quiet", "--filter", "dangling=true", "--filter", f"label={OWNER}=image"]
+    for image in proc.run(nameless).text.split():
+        if proc.run(["docker", "rmi", image], check=False).code == 0:
+            removed.append(f"image {image}")
     return removed
 
 

@@ -7,11 +7,14 @@ import errno
 import hashlib
 import json
 import os
+import re
+import shutil
 import tempfile
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
+from goldsmith import proc
 from goldsmith.errors import GoldsmithError
 
 
@@ -69,3 +72,21 @@ def sha256(path: Path) -> str:
     """The file's SHA-256, in hexadecimal."""
     with path.open("rb") as stream:
         return hashlib.file_digest(stream, "sha256").hexdigest()
+
+
+@contextlib.contextmanager
+def temporary_folder(what: str) -> Iterator[Path]:
+    """A folder for as long as the block runs. Its name says whose it is: see `remove_abandoned`."""
+    with tempfile.TemporaryDirectory(prefix=f"goldsmith-{what}-{os.getpid()}-") as name:
+        yield Path(name)
+
+
+def remove_abandoned() -> list[str]:
+    """Remove temporary folders of processes that were killed; gives what was removed."""
+    removed = []
+    for folder in sorted(Path(tempfile.gettempdir()).glob("goldsmith-*/")):
+        match = re.fullmatch(r"goldsmith-[a-z]+-(\d+)-\w+", folder.name)
+        if match and not proc.alive(match[1]) and folder.stat().st_uid == os.getuid():
+            shutil.rmtree(folder, ignore_errors=True)
+            removed.append(f"folder {folder}")
+    return removed

@@ -167,7 +167,7 @@ class Machine:
         known = self.folder / "known_hosts"
         known.write_text(f"{self.name} {kind} {key}\n", encoding="ascii")
         # A socket's path must be short.
-        (self.folder / "control").symlink_to(tempfile.mkdtemp(prefix="goldsmith-vm-"))
+        (self.folder / "control").symlink_to(tempfile.mkdtemp(prefix=f"goldsmith-vm-{os.getpid()}-"))
         self.ssh_config.write_text(
             f"Host {self.name}\n  HostName 127.0.0.1\n  Port {port}\n  HostKeyAlias {self.name}\n  User root\n"
             f"  IdentityFile {self.folder / 'id_ed25519'}\n  IdentitiesOnly yes\n  UserKnownHostsFile {known}\n"

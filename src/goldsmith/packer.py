@@ -3,12 +3,11 @@
 from __future__ import annotations
 
 import json
-import tempfile
 from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
-from goldsmith import ansible_output, config, definition, docker, proc, resources
+from goldsmith import ansible_output, config, definition, docker, files, proc, resources
 from goldsmith.errors import GoldsmithError
 from goldsmith.plan import Plan
 from goldsmith.progress import Progress
@@ -32,8 +31,8 @@ def run(
         GoldsmithError: a task failed (it is named), Packer failed (with its reason), or no task ran at all.
     """
     # Not in the project, whose path may be long: Packer has sockets there, and a socket's path must be short.
-    with tempfile.TemporaryDirectory(prefix="goldsmith-build-") as work:
-        return _run(project, plan, source, more, Path(work), progress, environment or {}, verbose=verbose)
+    with files.temporary_folder("build") as work:
+        return _run(project, plan, source, more, work, progress, environment or {}, verbose=verbose)
 
 
 def _run(

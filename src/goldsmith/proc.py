@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import contextlib
+import ctypes
 import os
 import shutil
 import signal
@@ -33,6 +34,10 @@ INSTALL = {
     "zstd": "apt-get install zstd",
 }
 """Program -> the command that installs it on Debian."""
+
+
+_LIBC = ctypes.CDLL(None)
+_PR_SET_PDEATHSIG = 1  # linux/prctl.h
 
 
 class Interrupted(BaseException):
@@ -125,7 +130,7 @@ def run(
 
     With `on_line`, every line of standard output and error goes to it as it comes, and is not kept.
     When this process is interrupted, the program's process group gets SIGINT, has `GRACE` seconds to clean
-    up, and is then killed; the interruption goes on upwards.
+    up, and is then killed; the interruption goes on upwards. When this process is killed, the program gets SIGTERM.
 
     Raises:
         ToolError: the program is not installed.
@@ -141,6 +146,7 @@ def run(
         stdout=subprocess.PIPE,
         stderr=subprocess.STDOUT if on_line else subprocess.PIPE,
         start_new_session=True,  # a Ctrl-C reaches the program through us, once
+        preexec_fn=_end_with_us,  # noqa: PLW1509 - one system call, of a library that is loaded
     )
     try:
         if on_line:
@@ -165,6 +171,15 @@ def run(
         reason = lines[-1] if lines else f"exit code {done.code}"
         raise GoldsmithError(f"{' '.join(argv[:3])} failed: {reason}")
     return done
+
+
+def _end_with_us() -> None:
+    _LIBC.prctl(_PR_SET_PDEATHSIG, signal.SIGTERM)
+
+
+def alive(process: str) -> bool:
+    """Whether a process of this machine with that number runs."""
+    return process.isdecimal() and Path("/proc", process).exists()
 
 
 def _feed(pipe: IO[bytes] | None, data: bytes) -> None:

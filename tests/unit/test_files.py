@@ -2,6 +2,8 @@
 
 import errno
 import os
+import subprocess
+import tempfile
 from pathlib import Path
 
 import pytest
@@ -30,3 +32,16 @@ def test_permissions_follow_the_umask(tmp_path: Path) -> None:
     mask = os.umask(0)
     os.umask(mask)
     assert (tmp_path / "a").stat().st_mode & 0o777 == 0o666 & ~mask
+
+
+def test_folders_of_killed_processes_are_removed_and_no_others(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(tempfile, "tempdir", str(tmp_path))
+    ended = subprocess.Popen(["true"])
+    ended.wait()
+    for name in (f"goldsmith-build-{ended.pid}-x1_", f"goldsmith-build-{os.getpid()}-x", f"other-build-{ended.pid}-x"):
+        (tmp_path / name / "deep").mkdir(parents=True)
+    (tmp_path / f"goldsmith-build-{ended.pid}-file").write_text("")
+    with files.temporary_folder("here") as folder:
+        assert files.remove_abandoned() == [f"folder {tmp_path}/goldsmith-build-{ended.pid}-x1_"]
+        assert folder.is_dir()
+    assert len(list(tmp_path.iterdir())) == 3

@@ -2,8 +2,11 @@
 
 import os
 import signal
+import subprocess
 import sys
 import threading
+import time
+from collections.abc import Callable
 from pathlib import Path
 
 import pytest
@@ -65,3 +68,23 @@ def test_interruption_lets_the_program_clean_up(tmp_path: Path, signum: signal.S
     assert stop.value.exit_code == 128 + signum
     assert made.exists()
     assert cleaned.exists()
+
+
+def test_a_program_ends_with_the_process_that_was_killed(tmp_path: Path) -> None:
+    """Nobody cleans up after SIGKILL; the program is told, and can."""
+    started = tmp_path / "started"
+    program = f"echo $$ >{started}.new && mv {started}.new {started}; sleep 60"
+    ours = f"from goldsmith import proc; proc.run(['sh', '-c', {program!r}])"
+    process = subprocess.Popen([sys.executable, "-c", ours])
+    await_condition(started.exists)
+    process.kill()
+    process.wait()
+    number = started.read_text().strip()
+    await_condition(lambda: not proc.alive(number))
+
+
+def await_condition(condition: Callable[[], bool]) -> None:
+    end = time.monotonic() + 30
+    while not condition():
+        assert time.monotonic() < end
+        time.sleep(0.05)
