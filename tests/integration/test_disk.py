@@ -10,7 +10,7 @@ from pathlib import Path
 
 import pytest
 
-from goldsmith import disk, proc
+from goldsmith import collect, disk, proc
 from tests.paths import ROOT
 
 BASE = "goldsmith/disk:debian-bookworm"
@@ -50,7 +50,7 @@ def workshop(archive: Path, spec: disk.Spec) -> Iterator[disk.Workshop]:
 def test_what_is_read_back_is_what_was_written(workshop: disk.Workshop, archive: Path, spec: disk.Spec) -> None:
     workshop.unpack(archive)
     proc.run(["docker", "exec", workshop.name, "python3", "-c", PLANT])
-    written = workshop.collect("written")
+    written = collect.of_workshop(workshop, "written")
     raw = archive.parent / "disk.raw"
     workshop.write(raw)
     assert raw.stat().st_size == spec.size
@@ -58,7 +58,7 @@ def test_what_is_read_back_is_what_was_written(workshop: disk.Workshop, archive:
     second = disk.Workshop(f"{BASE}-tools", archive.parent, f"test-{os.getpid()}-2", spec)
     with second:
         second.read(raw)
-        read = second.collect("read")
+        read = collect.of_workshop(second, "read")
     assert written.sections["files"]["/opt/it is \u00e4 program"]["xattrs"]
     assert read.sections == written.sections
     assert read.digest == written.digest
