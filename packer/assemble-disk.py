@@ -42,6 +42,8 @@ KERNEL_SECTOR, DRIVE_CHECK, NEXT_SECTOR = 0x5C, 0x66, 0x1F4
 """Where boot.img keeps the core's sector and its work-around for floppies; where the core keeps its second sector."""
 ROOT_TYPE = "4F68BCE3-E8CD-4DB1-96E7-FBCAF984B709"
 """Of a partition that is the root file system of a machine of this architecture, whoever made the disk."""
+EXT_MAGIC = 1024 + 0x38
+"""Where ext2, ext3 and ext4 say that they are one."""
 ATTRIBUTE = re.compile(r"  ([\w.]+) \(\d+\)")
 """A line of debugfs' list of a file's attributes: name and length."""
 ENTRY = re.compile(r"/\d+/(\d+)/\d+/\d+/(.+)/\d*/$")
@@ -83,7 +85,7 @@ def run(*argv: str, stdin: str = "", environment: dict[str, str] | None = None) 
         argv, input=stdin, text=True, capture_output=True, env={**os.environ, **(environment or {})}, check=False
     )
     if done.returncode != 0:
-        sys.exit(f"{argv[0]}: {done.stderr.strip() or done.returncode}")
+        sys.exit(f"{argv[0]}: {done.stderr.strip().removeprefix(f'{argv[0]}: ') or done.returncode}")
     return done.stdout
 
 
@@ -138,9 +140,16 @@ def boot_loader() -> None:
 def read(disk: str) -> None:
     """Fill /tree from a disk, without the kernel's help: names, contents, owners, modes, links, attributes."""
     TREE.mkdir()
-    system = f"{disk}?offset={root_start(disk)}"
-    # What a machine that was cut off had only written into the journal is there for whoever boots the disk.
-    run("e2fsck", "-E", "journal_only", "-p", system)
+    start = root_start(disk)
+    with Path(disk).open("rb") as file:
+        file.seek(start + EXT_MAGIC)
+        if file.read(2) != b"\x53\xef":
+            sys.exit("its root file system is not ext4")
+    system = f"{disk}?offset={start}"
+    # What a machine that was cut off had only written into the journal is there for whoever boots the disk. (e2fsck
+    # loses the offset on its way.)
+    if "needs_recovery" in run("dumpe2fs", "-h", system):
+        run("debugfs", "-w", "-R", "journal_run", system)
     run("debugfs", "-R", f"rdump / {TREE}", system)
     if not (TREE / "etc").is_dir():
         sys.exit("its root file system holds no system: there is no /etc")
@@ -172,14 +181,14 @@ def root_start(disk: str) -> int:
 
 
 def special_modes(system: str, folders: Iterable[Path]) -> None:
-    """Set what rdump loses, as it gives a file its mode before its owner: setuid, setgid."""
+    """Set what rdump loses, as it gives a file its mode before its owner: setuid, setgid; and the root's own mode."""
     folder = TREE
     for line in debugfs(system, (f'ls -p "/{folder.relative_to(TREE)}"' for folder in (TREE, *folders))).splitlines():
         if line.startswith("debugfs: ls "):
             folder = TREE / line.split('"')[1].lstrip("/")
         elif entry := ENTRY.match(line):
             mode, name = int(entry[1], 8) & 0o7777, entry[2]
-            if mode & 0o6000 and name not in {".", ".."}:
+            if (mode & 0o6000 and name not in {".", ".."}) or (folder == TREE and name == "."):
                 (folder / name).chmod(mode)
 
 

@@ -89,21 +89,22 @@ class Workshop:
         with proc.uninterrupted():
             proc.run(["docker", "rm", "--force", "--volumes", self.name], check=False)
 
-    def _do(self, what: str, file: Path, told: str = "putting the disk together") -> None:
+    def _do(self, what: str, file: Path, failed: str = "putting the disk together failed", hint: str = "") -> None:
         done = proc.run(
             ["docker", "exec", self.name, "python3", "assemble-disk.py", what, f"/work/{file.name}"], check=False
         )
         if done.code != 0:
             last = (done.error or done.text).splitlines()[-1:] or [f"exit code {done.code}"]
-            raise GoldsmithError(f"{told} failed: {last[0]}")
+            raise GoldsmithError(f"{failed}: {last[0]}", hint=hint)
 
     def unpack(self, archive: Path) -> None:
         """The files of an archive in the folder become the tree, completed for a disk."""
         self._do("unpack", archive)
 
-    def read(self, disk: Path) -> None:
-        """The root file system of a raw disk in the folder becomes the tree."""
-        self._do("read", disk, "reading the disk")
+    def read(self, disk: Path, name: str = "the disk") -> None:
+        """The root file system of a raw disk in the folder becomes the tree; `name` says whose it is."""
+        hint = "it must be a whole disk: with a partition table, and a root file system (ext4) of that type"
+        self._do("read", disk, f"{name} can't be read", hint)
 
     def pack(self) -> Path:
         """The tree becomes an archive in the folder."""
@@ -149,7 +150,7 @@ def opened(path: Path) -> Iterator[Workshop]:
         folder = Path(name)
         convert(path, folder / "disk.raw")
         with Workshop(_tools(), folder, secrets.token_hex(6)) as workshop:
-            workshop.read(folder / "disk.raw")
+            workshop.read(folder / "disk.raw", str(path))
             yield workshop
 
 
