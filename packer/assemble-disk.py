@@ -181,14 +181,14 @@ def root_start(disk: str) -> int:
 
 
 def special_modes(system: str, folders: Iterable[Path]) -> None:
-    """Set what rdump loses, as it gives a file its mode before its owner: setuid, setgid; and the root's own mode."""
+    """Set what rdump loses, as it gives a file its mode before its owner: setuid, setgid."""
     folder = TREE
     for line in debugfs(system, (f'ls -p "/{folder.relative_to(TREE)}"' for folder in (TREE, *folders))).splitlines():
         if line.startswith("debugfs: ls "):
             folder = TREE / line.split('"')[1].lstrip("/")
         elif entry := ENTRY.match(line):
             mode, name = int(entry[1], 8) & 0o7777, entry[2]
-            if (mode & 0o6000 and name not in {".", ".."}) or (folder == TREE and name == "."):
+            if mode & 0o6000 and name not in {".", ".."}:
                 (folder / name).chmod(mode)
 
 

@@ -77,3 +77,10 @@ def test_uefi_boots_it(exported: dict[str, Path], tmp_path: Path) -> None:
 def test_uefi_that_starts_only_what_is_signed_boots_it(exported: dict[str, Path], tmp_path: Path) -> None:
     found = seen_on(exported["qcow2"], tmp_path, machine.SECURE_BOOT)
     assert found == {"health": "ok", "server": "nginx", "uefi": True, "secure": [1]}
+
+
+def test_what_is_read_at_rest_is_what_was_recorded(exported: dict[str, Path]) -> None:
+    folder = exported["vmdk"].parents[2]
+    recorded = str(folder / "artifacts/images/web/qemu/manifest.json")
+    found = Goldsmith(folder).json("compare", recorded, f"disk:{exported['vmdk']}")
+    assert (found["differences"], found["equal"]) == ([], True)

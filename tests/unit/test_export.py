@@ -24,7 +24,7 @@ IMAGE = export.Image("goldsmith/web", {"Id": "sha256:1", "RepoTags": ["goldsmith
     [
         ("raw", "", []),
         ("qcow2", "", []),
-        ("qcow2", "zstd", ["-c", "-o", "compression_type=zstd"]),
+        ("qcow2", "zstd", ["-c", "-o", "compression_type=zstd,cluster_size=1M"]),
         ("qcow2", "gzip", ["-c", "-o", "compression_type=zlib"]),
         ("vmdk", "zstd", ["-o", "subformat=streamOptimized,adapter_type=lsilogic,hwversion=10"]),
         ("vhd", "", ["-o", "subformat=dynamic,force_size=on"]),
