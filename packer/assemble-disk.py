@@ -17,6 +17,7 @@ GRUB's manual says under "BIOS installation".
 
 from __future__ import annotations
 
+import json
 import os
 import re
 import shutil
@@ -39,6 +40,10 @@ BOOT_CODE = 440
 """Bytes of the first sector that are code. What follows is the partition table's."""
 KERNEL_SECTOR, DRIVE_CHECK, NEXT_SECTOR = 0x5C, 0x66, 0x1F4
 """Where boot.img keeps the core's sector and its work-around for floppies; where the core keeps its second sector."""
+ROOT_TYPE = "4F68BCE3-E8CD-4DB1-96E7-FBCAF984B709"
+"""Of a partition that is the root file system of a machine of this architecture, whoever made the disk."""
+EXT_MAGIC = 1024 + 0x38
+"""Where ext2, ext3 and ext4 say that they are one."""
 ATTRIBUTE = re.compile(r"  ([\w.]+) \(\d+\)")
 """A line of debugfs' list of a file's attributes: name and length."""
 ENTRY = re.compile(r"/\d+/(\d+)/\d+/\d+/(.+)/\d*/$")
@@ -50,7 +55,7 @@ label-id: {disk}
 first-lba: 34
 start={core}, size={core_size}, type=21686148-6449-6E6F-744E-656564454649, uuid={core_uuid}, name=bios
 start={esp}, size={esp_size}, type=C12A7328-F81F-11D2-BA4B-00A0C93EC93B, uuid={esp_uuid}, name=efi
-start={root}, size={root_size}, type=4F68BCE3-E8CD-4DB1-96E7-FBCAF984B709, uuid={root_uuid}, name=root
+start={root}, size={root_size}, type={root_type}, uuid={root_uuid}, name=root
 """
 FSTAB = """\
 UUID={root} / ext4 errors=remount-ro,x-systemd.growfs 0 1
@@ -80,7 +85,7 @@ def run(*argv: str, stdin: str = "", environment: dict[str, str] | None = None) 
         argv, input=stdin, text=True, capture_output=True, env={**os.environ, **(environment or {})}, check=False
     )
     if done.returncode != 0:
-        sys.exit(f"{argv[0]}: {done.stderr.strip() or done.returncode}")
+        sys.exit(f"{argv[0]}: {done.stderr.strip().removeprefix(f'{argv[0]}: ') or done.returncode}")
     return done.stdout
 
 
@@ -135,8 +140,19 @@ def boot_loader() -> None:
 def read(disk: str) -> None:
     """Fill /tree from a disk, without the kernel's help: names, contents, owners, modes, links, attributes."""
     TREE.mkdir()
-    system = f"{disk}?offset={ROOT_START}"
+    start = root_start(disk)
+    with Path(disk).open("rb") as file:
+        file.seek(start + EXT_MAGIC)
+        if file.read(2) != b"\x53\xef":
+            sys.exit("its root file system is not ext4")
+    system = f"{disk}?offset={start}"
+    # What a machine that was cut off had only written into the journal is there for whoever boots the disk. (e2fsck
+    # loses the offset on its way.)
+    if "needs_recovery" in run("dumpe2fs", "-h", system):
+        run("debugfs", "-w", "-R", "journal_run", system)
     run("debugfs", "-R", f"rdump / {TREE}", system)
+    if not (TREE / "etc").is_dir():
+        sys.exit("its root file system holds no system: there is no /etc")
     shutil.rmtree(TREE / "lost+found", ignore_errors=True)
     # A script of debugfs' has one command a line, and quotes as its only marks.
     paths = [path for path in sorted(TREE.rglob("*")) if not path.is_symlink() and not set(str(path)) & set('"\n')]
@@ -153,6 +169,15 @@ def read(disk: str) -> None:
         debugfs(system, (f'ea_get -f {f} "/{path.relative_to(TREE)}" {name}' for f, (path, name) in numbered.items()))
         for file, (path, name) in numbered.items():
             os.setxattr(path, name, Path(file).read_bytes())
+
+
+def root_start(disk: str) -> int:
+    """The byte at which the partition with the root file system begins."""
+    table = json.loads(run("sfdisk", "--json", disk))["partitiontable"]
+    for partition in table["partitions"]:
+        if partition["type"] == ROOT_TYPE:
+            return int(partition["start"]) * int(table["sectorsize"])
+    sys.exit("no partition of it is a root file system (for x86-64, by its type)")
 
 
 def special_modes(system: str, folders: Iterable[Path]) -> None:
@@ -199,6 +224,7 @@ def write(disk: str) -> None:
         esp_uuid=identity("esp partition"),
         root=ROOT_START // SECTOR,
         root_size=root_size // SECTOR,
+        root_type=ROOT_TYPE,
         root_uuid=identity("root partition"),
     )
     run("sfdisk", "--quiet", "--no-reread", "--no-tell-kernel", disk, stdin=table)

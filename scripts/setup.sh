@@ -16,6 +16,7 @@ need ip iproute2
 need iptables iptables
 need mke2fs e2fsprogs
 need mmdebstrap mmdebstrap
+need mksquashfs squashfs-tools
 need packer packer
 need ssh openssh-client
 need ps procps
@@ -26,6 +27,7 @@ need qemu-img qemu-utils
 need qemu-system-x86_64 qemu-system-x86
 need skopeo skopeo
 need zstd zstd
+[ -e /usr/share/OVMF/OVMF_CODE_4M.fd ] || missing="$missing ovmf"
 if [ -n "$missing" ]; then
   say "apt-get install$missing"
   as_root apt-get update -qq

@@ -6,7 +6,7 @@ import shutil
 from dataclasses import dataclass
 from pathlib import Path
 
-from goldsmith import build_container, config, disk, files, hygiene, machine, packer, proc, tree, verify
+from goldsmith import build_container, collect, config, disk, files, hygiene, machine, packer, proc, tree, verify
 from goldsmith.errors import GoldsmithError
 from goldsmith.manifest import Manifest
 from goldsmith.plan import Plan
@@ -64,7 +64,7 @@ def _by_tree(job: Job) -> Made:
     job.progress.say("  putting the disk together")
     with _workshop(job) as workshop:
         workshop.unpack(archive)
-        collected = workshop.collect(plan.name)
+        collected = collect.of_workshop(workshop, plan.name)
         return Made(_written(job, workshop, archive), collected, verdict)
 
 
@@ -109,7 +109,7 @@ def _by_machine(job: Job) -> Made:
     disk.convert(built, raw)
     with _workshop(job) as workshop:
         workshop.read(raw)
-        collected = workshop.collect(plan.name)
+        collected = collect.of_workshop(workshop, plan.name)
         archive = workshop.pack()
     with tree.of_tar(archive) as system:
         verdict = hygiene.look(system, plan, job.progress, sealed=sealed)

@@ -262,7 +262,9 @@ def _print_hosts(result: converging.Result) -> None:
 
 @app.command()
 def collect(
-    target: Annotated[str, typer.Argument(help="docker-image:NAME, docker:CONTAINER, ssh:HOST or dir:PATH.")],
+    target: Annotated[
+        str, typer.Argument(help="docker-image:NAME, docker:CONTAINER, ssh:HOST, dir:PATH or disk:PATH.")
+    ],
     output: Annotated[
         Path | None, typer.Option("--output", "-o", help="Write to this file, whole or not at all.")
     ] = None,
@@ -270,7 +272,7 @@ def collect(
 ) -> None:
     """Collect a machine's manifest: the canonical JSON record of its apps, libraries and OS.
 
-    Read-only, and nothing is installed on the machine. An image is read at rest, without running it.
+    Read-only, and nothing is installed on the machine. An image or a disk is read at rest, without running it.
 
     Example:  goldsmith collect ssh:web1 -o web1.json
     """
@@ -334,7 +336,7 @@ def _manifest(text: str, project: Path) -> manifest.Manifest:
 
 @app.command("hygiene")
 def hygiene_command(
-    target: Annotated[str, typer.Argument(help="docker-image:NAME, dir:PATH or tar:PATH.")],
+    target: Annotated[str, typer.Argument(help="docker-image:NAME, disk:PATH, dir:PATH or tar:PATH.")],
     policy_file: Annotated[
         Path | None, typer.Option("--policy", help="What is waived and why. Default: the project's.")
     ] = None,

@@ -15,7 +15,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
 
-from goldsmith import docker, inventory, manifest, proc, resources
+from goldsmith import disk, docker, inventory, manifest, proc, resources
 from goldsmith.errors import GoldsmithError, UsageError
 from goldsmith.manifest import Manifest
 
@@ -24,6 +24,7 @@ KINDS = {
     "docker": "CONTAINER, a running container",
     "ssh": "HOST, a live host by its inventory name",
     "dir": "PATH, the root of a system in a folder",
+    "disk": "PATH, a virtual machine's disk at rest",
 }
 
 _BOOT = (
@@ -68,7 +69,7 @@ def collect(target: Target, hosts: inventory.Inventory | None = None) -> Manifes
     """The target's manifest. `hosts` is needed for ssh only.
 
     Raises:
-        UsageError: no such image, container, host or folder.
+        UsageError: no such image, container, host, folder or disk.
         ToolError: Docker or ssh is missing or does not answer.
         GoldsmithError: the machine can't be reached, or the collector failed there.
     """
@@ -105,15 +106,23 @@ def _image(target: Target, _hosts: inventory.Inventory | None) -> bytes:
         return _archived(target, path)
 
 
-def of_folder_in(container: str, folder: str, name: str) -> Manifest:
-    """Manifest of the system at rest whose root is a folder in a running container; `name` says whose.
+def of_workshop(workshop: disk.Workshop, name: str) -> Manifest:
+    """Manifest of the system at rest that is a workshop's tree; `name` says whose.
 
     Raises:
         GoldsmithError: the collector failed there.
     """
-    target = Target("docker", name)
-    data = _in_container(target, container, "--root", folder, "--scope", "rest")
-    return manifest.parse(data, str(target), name=name)
+    target = Target("disk", name)
+    return manifest.parse(_in_workshop(target, workshop), str(target), name=name)
+
+
+def _in_workshop(target: Target, workshop: disk.Workshop) -> bytes:
+    return _in_container(target, workshop.name, "--root", disk.TREE, "--scope", "rest")
+
+
+def _disk(target: Target, _hosts: inventory.Inventory | None) -> bytes:
+    with disk.opened(Path(target.name)) as workshop:
+        return _in_workshop(target, workshop)
 
 
 def _in_container(target: Target, container: str, *arguments: str) -> bytes:
@@ -174,4 +183,4 @@ def _checked(target: Target, done: proc.Completed) -> bytes:
     raise GoldsmithError(f"collecting {target} failed: {last[0]}", hint=hint)
 
 
-_COLLECTORS = {"docker-image": _image, "docker": _container, "ssh": _ssh, "dir": _folder}
+_COLLECTORS = {"docker-image": _image, "docker": _container, "ssh": _ssh, "dir": _folder, "disk": _disk}

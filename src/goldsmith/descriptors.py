@@ -1,4 +1,4 @@
-"""What hypervisors want to read beside a disk: OVF with its checksums, VMX, and Parallels' DiskDescriptor. Pure.
+"""What hypervisors want to read beside a disk: OVF with its checksums, VMX, and Parallels' two. Pure.
 
 None of them knows what runs in the disk, so all describe one plain machine, which importing may change. Names are
 the export's own (see export.file_name): letters, digits, dot, dash and underscore, so that nothing needs quoting.
@@ -119,6 +119,80 @@ ethernet0.connectionType = "nat"
 ethernet0.virtualDev = "e1000"
 """
 
+# What Parallels' own reader has defaults for is left out. Types: 9 Linux, 2309 with a kernel of 2.6 or newer; to boot
+# from, 6 a hard disk; a disk in a file (1) that expands (1), on SATA (2); a shared network (1) by virtio (3).
+_PVS = """\
+<?xml version="1.0" encoding="UTF-8"?>
+<ParallelsVirtualMachine schemaVersion="1.0" dyn_lists="VirtualAppliance 0">
+  <Identification>
+    <VmUuid>{{{uid}}}</VmUuid>
+    <VmName>{name}</VmName>
+    <ServerUuid></ServerUuid>
+    <ServerHost></ServerHost>
+  </Identification>
+  <Settings>
+    <General dyn_lists="PrevOsNumber">
+      <OsType>9</OsType>
+      <OsNumber>2309</OsNumber>
+      <IsTemplate>0</IsTemplate>
+    </General>
+    <Startup>
+      <BootingOrder dyn_lists="BootDevice 1">
+        <BootDevice id="0">
+          <Index>0</Index>
+          <Type>6</Type>
+          <BootingNumber>1</BootingNumber>
+          <InUse>1</InUse>
+        </BootDevice>
+      </BootingOrder>
+      <Bios>
+        <EfiEnabled>0</EfiEnabled>
+      </Bios>
+    </Startup>
+  </Settings>
+  <Hardware dyn_lists="Hdd 1 NetworkAdapter 1">
+    <Cpu>
+      <Number>{cpus}</Number>
+    </Cpu>
+    <Memory>
+      <RAM>{memory}</RAM>
+    </Memory>
+    <Hdd id="0" dyn_lists="Partition 0">
+      <Uuid>{{{uid}}}</Uuid>
+      <Index>0</Index>
+      <Enabled>1</Enabled>
+      <Connected>1</Connected>
+      <EmulatedType>1</EmulatedType>
+      <SystemName>{disk}</SystemName>
+      <UserFriendlyName>{disk}</UserFriendlyName>
+      <Remote>0</Remote>
+      <InterfaceType>2</InterfaceType>
+      <StackIndex>0</StackIndex>
+      <DiskType>1</DiskType>
+      <Size>{mebibytes}</Size>
+      <SizeOnDisk>{on_disk}</SizeOnDisk>
+      <Passthrough>0</Passthrough>
+      <Splitted>0</Splitted>
+      <DiskVersion>2</DiskVersion>
+      <CompatLevel>level2</CompatLevel>
+    </Hdd>
+    <NetworkAdapter id="0" dyn_lists="NetAddress DnsIPAddress SearchDomain">
+      <Index>0</Index>
+      <Enabled>1</Enabled>
+      <Connected>1</Connected>
+      <EmulatedType>1</EmulatedType>
+      <SystemName>eth0</SystemName>
+      <UserFriendlyName>eth0</UserFriendlyName>
+      <Remote>0</Remote>
+      <AdapterNumber>-1</AdapterNumber>
+      <AdapterName>Default Adapter</AdapterName>
+      <MAC></MAC>
+      <AdapterType>3</AdapterType>
+    </NetworkAdapter>
+  </Hardware>
+</ParallelsVirtualMachine>
+"""
+
 _PARALLELS = """\
 <?xml version="1.0" encoding="UTF-8"?>
 <Parallels_disk_image Version="1.0">
@@ -128,6 +202,10 @@ _PARALLELS = """\
     <Heads>{heads}</Heads>
     <Sectors>{sectors}</Sectors>
     <Padding>0</Padding>
+    <UID>{{{uid}}}</UID>
+    <Miscellaneous>
+      <CompatLevel>level2</CompatLevel>
+    </Miscellaneous>
   </Disk_Parameters>
   <StorageData>
     <Storage>
@@ -172,8 +250,14 @@ def vmx(machine: Machine) -> str:
     return _VMX.format(**machine.__dict__, hardware=HARDWARE)
 
 
-def parallels(disk: str, capacity: int, block: int) -> str:
-    """DiskDescriptor.xml of an expanding disk that QEMU wrote in blocks of `block` bytes.
+def pvs(machine: Machine, size: int, uid: str) -> str:
+    """Parallels' own description of the same machine, config.pvs, with a UUID; `size` is the disk file's own."""
+    given = {**machine.__dict__, "mebibytes": machine.capacity // 2**20, "on_disk": size // 2**20}
+    return _PVS.format(**given, uid=uid)
+
+
+def parallels(disk: str, capacity: int, block: int, uid: str) -> str:
+    """DiskDescriptor.xml of an expanding disk, with a UUID, that QEMU wrote in blocks of `block` bytes.
 
     Raises:
         GoldsmithError: a disk of this size has no whole cylinders, which Parallels demands.
@@ -191,6 +275,7 @@ def parallels(disk: str, capacity: int, block: int) -> str:
         sectors=_SECTORS,
         block=block // _SECTOR,
         guid=PARALLELS_DISK,
+        uid=uid,
         disk=disk,
     )
 

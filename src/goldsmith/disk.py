@@ -5,16 +5,32 @@ What is done there is in packer/assemble-disk.py. No mount, no loop device, no r
 
 from __future__ import annotations
 
+import contextlib
+import json
 import os
+import secrets
+import tempfile
 import uuid
+from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path
 from types import TracebackType
 
-from goldsmith import collect, docker, proc, resources
-from goldsmith.errors import GoldsmithError
-from goldsmith.manifest import Manifest
+from goldsmith import docker, proc, resources
+from goldsmith.errors import GoldsmithError, UsageError
 
+DRIVERS = {
+    ".raw": "raw",
+    ".qcow2": "qcow2",
+    ".vmdk": "vmdk",
+    ".vdi": "vdi",
+    ".vhdx": "vhdx",
+    ".vhd": "vpc",
+    ".hds": "parallels",
+}
+"""QEMU's names of the formats that a disk may have, by its file's suffix. What a disk says of itself may be a lie."""
+TREE = "/tree"
+"""Where the tree lies in a workshop."""
 SIZE = 8 * 2**30
 """Bytes of a disk. A file only takes what is in it, and the root file system grows with the disk that it is put on."""
 
@@ -40,10 +56,11 @@ class Spec:
 class Workshop:
     """A container in which a disk is put together or taken apart. A context manager: it leaves nothing behind.
 
-    `tools` is the image (packer/base-image.sh --disk), `folder` is where files go in and out, `build_id` marks it.
+    `tools` is the image (packer/base-image.sh --disk), `folder` is where files go in and out, `build_id` marks it. Only
+    reading needs no `spec`.
     """
 
-    def __init__(self, tools: str, folder: Path, build_id: str, spec: Spec) -> None:
+    def __init__(self, tools: str, folder: Path, build_id: str, spec: Spec | None = None) -> None:
         self.name = f"goldsmith-disk-{build_id}"
         self.tools = tools
         self.folder = folder
@@ -52,7 +69,8 @@ class Workshop:
 
     def __enter__(self) -> Workshop:
         (self.folder / "assemble-disk.py").write_bytes((resources.folder("packer") / "assemble-disk.py").read_bytes())
-        given = [f"--env={name}={value}" for name, value in self.spec.environment().items()]
+        environment = self.spec.environment() if self.spec else {}
+        given = [f"--env={name}={value}" for name, value in environment.items()]
         where = ["--network=none", f"--volume={self.folder.resolve()}:/work", "--workdir=/work"]
         argv = ["docker", "run", "--detach", "--init", f"--name={self.name}", *self.labels, *where, *given]
         try:
@@ -71,30 +89,27 @@ class Workshop:
         with proc.uninterrupted():
             proc.run(["docker", "rm", "--force", "--volumes", self.name], check=False)
 
-    def _do(self, what: str, file: Path) -> None:
+    def _do(self, what: str, file: Path, failed: str = "putting the disk together failed", hint: str = "") -> None:
         done = proc.run(
             ["docker", "exec", self.name, "python3", "assemble-disk.py", what, f"/work/{file.name}"], check=False
         )
         if done.code != 0:
             last = (done.error or done.text).splitlines()[-1:] or [f"exit code {done.code}"]
-            raise GoldsmithError(f"putting the disk together failed: {last[0]}")
+            raise GoldsmithError(f"{failed}: {last[0]}", hint=hint)
 
     def unpack(self, archive: Path) -> None:
         """The files of an archive in the folder become the tree, completed for a disk."""
         self._do("unpack", archive)
 
-    def read(self, disk: Path) -> None:
-        """The root file system of a raw disk in the folder becomes the tree."""
-        self._do("read", disk)
-
-    def collect(self, name: str) -> Manifest:
-        """The manifest of the tree, at rest."""
-        return collect.of_folder_in(self.name, "/tree", name)
+    def read(self, disk: Path, name: str = "the disk") -> None:
+        """The root file system of a raw disk in the folder becomes the tree; `name` says whose it is."""
+        hint = "it must be a whole disk: with a partition table, and a root file system (ext4) of that type"
+        self._do("read", disk, f"{name} can't be read", hint)
 
     def pack(self) -> Path:
         """The tree becomes an archive in the folder."""
         archive = self.folder / "tree.tar"
-        proc.run(["docker", "exec", self.name, "tar", "-C", "/tree", "--numeric-owner", "-cf", "/work/tree.tar", "."])
+        proc.run(["docker", "exec", self.name, "tar", "-C", TREE, "--numeric-owner", "-cf", "/work/tree.tar", "."])
         self._give(archive)
         return archive
 
@@ -120,12 +135,78 @@ def export(image: str, archive: Path, build_id: str) -> None:
             proc.run(["docker", "rm", "--volumes", created], check=False)
 
 
+@contextlib.contextmanager
+def opened(path: Path) -> Iterator[Workshop]:
+    """A workshop whose tree is the root file system of a disk of any format, at rest. The disk is not written to.
+
+    Raises:
+        UsageError: there is no such disk, or it stands on another file.
+        GoldsmithError: it is no disk, or has no root file system that can be read.
+    """
+    if not path.is_file():
+        raise UsageError(f"there is no disk {path}", hint="name a disk's file, as in disk:web.qcow2")
+    whole(path, format_of(path))
+    with tempfile.TemporaryDirectory(prefix="goldsmith-disk-") as name:
+        folder = Path(name)
+        convert(path, folder / "disk.raw")
+        with Workshop(_tools(), folder, secrets.token_hex(6)) as workshop:
+            workshop.read(folder / "disk.raw", str(path))
+            yield workshop
+
+
+def _tools() -> str:
+    """The image in which disks are read: of any base that is here; else it is made."""
+    here = ["docker", "images", "--format={{.Repository}}:{{.Tag}}", "--filter=reference=goldsmith/disk:*-tools"]
+    docker.version()
+    found = proc.run(here).text.split()
+    if not found:
+        script, base = resources.folder("packer") / "base-image.sh", "goldsmith/base:debian-bookworm"
+        proc.run(["sh", str(script), "debian:bookworm", base])
+        proc.run(["sh", str(script), "--disk", base, "goldsmith/disk:debian-bookworm"])
+        found = ["goldsmith/disk:debian-bookworm-tools"]
+    return found[0]
+
+
 def format_of(path: Path) -> str:
-    """QEMU's name for the format of a disk of ours, by its file's name. Pure."""
-    return "raw" if path.suffix == ".raw" else "qcow2"
+    """QEMU's name for the format of a disk, by its file's name. Pure.
+
+    Raises:
+        UsageError: the name tells no format.
+    """
+    if path.suffix not in DRIVERS:
+        raise UsageError(
+            f"{path} has no name that tells a disk's format", hint=f"name it with one of: {', '.join(DRIVERS)}"
+        )
+    return DRIVERS[path.suffix]
+
+
+def whole(path: Path, driver: str = "") -> tuple[str, int]:
+    """The format (`driver`; without it, what the disk says of itself) of a disk, and the bytes that a machine sees.
+
+    Raises:
+        UsageError: it stands on another file.
+        GoldsmithError: it is no disk of that format.
+        ToolError: qemu-img is missing.
+    """
+    form = ["-f", driver] if driver else []
+    answer = proc.run(["qemu-img", "info", "--output=json", *form, str(path.resolve())], check=False)
+    if answer.code != 0:
+        raise GoldsmithError(
+            f"{path} can't be read: {answer.error.splitlines()[-1]}", hint="is a machine running on it? Shut it down"
+        )
+    found = json.loads(answer.stdout)
+    special = found.get("format-specific", {}).get("data", {})
+    extents = {extent["filename"] for extent in special.get("extents", [])} - {str(path.resolve())}
+    # A guest that may write its own first sectors could name any file of this machine there.
+    if found.get("backing-filename") or special.get("data-file") or extents:
+        raise UsageError(
+            f"{path} is not whole: it stands on another file",
+            hint=f"make it one file first: qemu-img convert -O qcow2 {path} whole.qcow2",
+        )
+    return found["format"], found["virtual-size"]
 
 
 def convert(source: Path, target: Path) -> None:
-    """A disk in the other format: what is empty in it takes no room."""
+    """A disk in the format of another name: what is empty in it takes no room."""
     formats = ["-f", format_of(source), "-O", format_of(target)]
     proc.run(["qemu-img", "convert", "-q", *formats, "-W", "-m", "4", str(source), str(target)])

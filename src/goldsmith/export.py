@@ -14,12 +14,14 @@ import shutil
 import tarfile
 import tempfile
 import time
+import uuid
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, Literal
 
 from goldsmith import collect, compare, config, descriptors, docker, files, policy, proc
+from goldsmith import disk as disks
 from goldsmith.errors import GoldsmithError, UsageError, nearest
 from goldsmith.progress import Progress
 
@@ -35,38 +37,45 @@ _OCI_SETTINGS = ["User", "ExposedPorts", "Env", "Entrypoint", "Cmd", "Volumes", 
 
 @dataclass(frozen=True)
 class Format:
-    """A format: what its name ends in, what it is made of, and how QEMU calls it.
+    """A format: what its name ends in, what it is made of, and with which of QEMU's options.
 
     `packing`: what `--compress` does: pack the file (`outside`), choose the compression that the format itself has
-    (`inside`), or nothing (`none`).
+    (`inside`), or nothing (`none`). `disk`: what the disk's file ends in, where it is but a part.
     """
 
     name: str
     suffix: str
     made_of: Literal["disk", "docker"]
     packing: Literal["outside", "inside", "none"]
-    driver: str = ""
     options: str = ""
+    disk: str = ""
+
+    @property
+    def driver(self) -> str:
+        """QEMU's name of the format that the disk has."""
+        return disks.DRIVERS[self.disk or self.suffix]
 
 
 _STREAM = f"subformat=streamOptimized,adapter_type=lsilogic,hwversion={descriptors.HARDWARE}"
 FORMATS = {
     form.name: form
     for form in (
-        Format("raw", ".raw", "disk", "outside", "raw"),
-        Format("qcow2", ".qcow2", "disk", "inside", "qcow2"),
-        Format("vmdk", ".vmdk", "disk", "none", "vmdk", _STREAM),
-        Format("ova", ".ova", "disk", "none", "vmdk", _STREAM),
-        Format("vdi", ".vdi", "disk", "outside", "vdi"),
-        Format("vhdx", ".vhdx", "disk", "outside", "vhdx", "subformat=dynamic"),
+        Format("raw", ".raw", "disk", "outside"),
+        Format("qcow2", ".qcow2", "disk", "inside"),
+        Format("vmdk", ".vmdk", "disk", "none", _STREAM),
+        Format("ova", ".ova", "disk", "none", _STREAM, ".vmdk"),
+        Format("vdi", ".vdi", "disk", "outside"),
+        Format("vhdx", ".vhdx", "disk", "outside", "subformat=dynamic"),
         # Without force_size the disk grows to what a geometry of 1990 can say, and Hyper-V sees another size than QEMU.
-        Format("vhd", ".vhd", "disk", "outside", "vpc", "subformat=dynamic,force_size=on"),
-        Format("parallels", ".hdd", "disk", "none", "parallels", f"cluster_size={PARALLELS_BLOCK}"),
+        Format("vhd", ".vhd", "disk", "outside", "subformat=dynamic,force_size=on"),
+        Format("parallels", ".pvm", "disk", "none", f"cluster_size={PARALLELS_BLOCK}", ".hds"),
         Format("oci", ".oci.tar", "docker", "inside"),
         Format("tar", ".tar", "docker", "outside"),
     )
 }
 COMPRESSIONS = {"zstd": ".zst", "gzip": ".gz"}
+QCOW2 = {"zstd": "compression_type=zstd,cluster_size=1M", "gzip": "compression_type=zlib"}
+"""QEMU's options for a qcow2 that is compressed within: cluster by cluster, and zstd packs large ones better."""
 
 
 @dataclass(frozen=True)
@@ -157,7 +166,7 @@ def convert_argv(disk: Disk, form: Format, target: Path, compress: str) -> list[
     if form.options:
         argv += ["-o", form.options]
     if compress and form.name == "qcow2":
-        argv += ["-c", "-o", f"compression_type={'zstd' if compress == 'zstd' else 'zlib'}"]
+        argv += ["-c", "-o", QCOW2[compress]]
     return [*argv, str(disk.path), str(target)]
 
 
@@ -195,23 +204,11 @@ def disk(path: Path) -> Disk:
         UsageError: it is no raw or qcow2 image, or stands on another file.
         ToolError: qemu-img is missing.
     """
-    answer = proc.run(["qemu-img", "info", "--output=json", str(path.resolve())], check=False)
-    if answer.code != 0:
-        raise GoldsmithError(
-            f"{path} can't be read: {answer.error.splitlines()[-1]}", hint="is a machine running on it? Shut it down"
-        )
-    found = json.loads(answer.stdout)
-    driver, size = found["format"], found["virtual-size"]
+    driver, size = disks.whole(path)
     if driver not in {"raw", "qcow2"}:
         raise UsageError(
             f"{path} is in the format {driver}; disks are exported from raw or qcow2",
             hint=f"convert it first: qemu-img convert -O qcow2 {path} {path.stem}.qcow2",
-        )
-    # A guest that may write its own first sectors could name any file of this machine there.
-    if found.get("backing-filename") or found.get("format-specific", {}).get("data", {}).get("data-file"):
-        raise UsageError(
-            f"{path} is not whole: it stands on another file",
-            hint=f"make it one file first: qemu-img convert -O qcow2 {path} whole.qcow2",
         )
     if size == 0 or path.stat().st_size == 0 or (driver == "raw" and path.stat().st_size % 512):
         raise UsageError(f"{path} is no disk image: it is not made of whole sectors", hint="name a raw or qcow2 image")
@@ -323,7 +320,7 @@ def _check_free(what: Disk | Image, form: Format, target: Path) -> None:
     """An artifact may replace an artifact, and nothing else."""
     if isinstance(what, Disk) and target.exists() and target.samefile(what.path):
         raise UsageError(f"{target} is the source itself", hint="write elsewhere with --output")
-    ours = form.name == "parallels" and (target / "DiskDescriptor.xml").exists()
+    ours = form.name == "parallels" and (target / "config.pvs").exists()
     if target.is_dir() and not ours:
         raise UsageError(f"{target} is a folder", hint="move it away, or write elsewhere with --output")
 
@@ -387,17 +384,30 @@ def _export_disk(what: Disk, form: Format, target: Path, progress: Progress, com
     if form.name == "ova":
         _ova(what, form, target, machine, progress)
         return
-    image = target
     if form.name == "parallels":
-        image = target / f"{target.name}.0.{descriptors.PARALLELS_DISK}.hds"
-        descriptor = descriptors.parallels(image.name, what.size, PARALLELS_BLOCK)
-        target.mkdir()
-        (target / "DiskDescriptor.xml").write_text(descriptor)
-    proc.run(convert_argv(what, form, image, compress))
+        image = _parallels(what, form, target)
+    else:
+        image = target
+        proc.run(convert_argv(what, form, image, compress))
     if form.name == "vmdk":
         target.with_suffix(".vmx").write_text(descriptors.vmx(machine))
     progress.task(form.name, f"{form.name}: read back")
     _check_disk(what, form, image)
+
+
+def _parallels(what: Disk, form: Format, target: Path) -> Path:
+    """A bundle: a folder with the machine's description, and a folder for its disk; gives the disk's file."""
+    folder = target / f"{target.stem}.hdd"
+    folder.mkdir(parents=True)
+    image = folder / f"{folder.name}.0.{descriptors.PARALLELS_DISK}.hds"
+    uid = str(uuid.uuid4())
+    # First, for not every size can be.
+    descriptor = descriptors.parallels(image.name, what.size, PARALLELS_BLOCK, uid)
+    (folder / "DiskDescriptor.xml").write_text(descriptor)
+    proc.run(convert_argv(what, form, image, ""))
+    machine = descriptors.Machine(target.stem, folder.name, what.size)
+    (target / "config.pvs").write_text(descriptors.pvs(machine, image.stat().st_size, uid))
+    return image
 
 
 def _check_disk(what: Disk, form: Format, image: Path) -> None:

@@ -15,7 +15,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from goldsmith import collect, docker, tree
+from goldsmith import collect, disk, docker, tree
 from goldsmith import hygiene_rules as rules
 from goldsmith.errors import GoldsmithError
 from goldsmith.hygiene_rules import CHECKS
@@ -32,6 +32,7 @@ SCHEMA = "goldsmith.hygiene/1"
 KINDS = {
     "docker-image": collect.KINDS["docker-image"],
     "dir": collect.KINDS["dir"],
+    "disk": collect.KINDS["disk"],
     "tar": "PATH, a root file system in a tar archive",
 }
 """Kinds of target (see collect.parse) that can be looked at: what is at rest."""
@@ -103,6 +104,9 @@ def inspect(target: collect.Target, waivers: Sequence[Waiver] = ()) -> Verdict:
     """
     if target.kind == "docker-image":
         with docker.saved(docker.image(target.name)["Id"]) as path, tree.of_docker_archive(path) as found:
+            return judge(found, waivers)
+    if target.kind == "disk":
+        with disk.opened(Path(target.name)) as workshop, tree.of_tar(workshop.pack()) as found:
             return judge(found, waivers)
     with (tree.of_folder if target.kind == "dir" else tree.of_tar)(Path(target.name)) as found:
         return judge(found, waivers)

@@ -15,20 +15,45 @@ import signal
 import socket
 import tempfile
 import time
+from dataclasses import dataclass
 from pathlib import Path
 from types import TracebackType
 
 from goldsmith import proc
 from goldsmith.disk import format_of
-from goldsmith.errors import GoldsmithError
+from goldsmith.errors import GoldsmithError, ToolError
 
 SETTLE = 600.0
 """Seconds that a machine has to come up. Without hardware's help and beside other work it is slow."""
 PROBE = 10.0
 """Seconds that the hardware has to show that it helps. It needs less than one."""
 EMULATED = ("-accel", "tcg,thread=multi", "-cpu", "qemu64")
+OVMF = Path("/usr/share/OVMF")
+"""Where Debian's package ovmf has its firmware."""
 END_AT_ONCE = bytes([0xB0, 0x00, 0xE6, 0xF4, 0xF4, 0xEB, 0xFD]).ljust(510, b"\0") + b"\x55\xaa"
 """A boot sector: mov al, 0; out 0xf4, al; hlt; jmp back. With QEMU's isa-debug-exit at 0xf4 QEMU ends with 1."""
+
+
+@dataclass(frozen=True)
+class Firmware:
+    """UEFI: the files of its code and of its variables. One that is `secure` starts only what these say is signed."""
+
+    code: Path
+    variables: Path
+    secure: bool = False
+
+    def options(self, variables: Path) -> list[str]:
+        """QEMU's options for it, with a machine's own copy of the variables. Pure."""
+        flash = [f"file={self.code},readonly=on", f"file={variables}"]
+        # Only code in system management mode may write the variables then.
+        secure = ["-machine", "smm=on", "-global", "driver=cfi.pflash01,property=secure,value=on"]
+        drives = [word for file in flash for word in ("-drive", f"if=pflash,format=raw,{file}")]
+        return drives + (secure if self.secure else [])
+
+
+UEFI = Firmware(OVMF / "OVMF_CODE_4M.fd", OVMF / "OVMF_VARS_4M.fd")
+SECURE_BOOT = Firmware(OVMF / "OVMF_CODE_4M.secboot.fd", OVMF / "OVMF_VARS_4M.ms.fd", secure=True)
+"""With Microsoft's keys, as most computers have them when they are bought."""
 
 
 @functools.cache
@@ -64,17 +89,26 @@ def encoded(text: str) -> str:
 class Machine:
     """One machine, of a disk, with a folder for all that it has. A context manager: it leaves nothing behind.
 
-    It boots as hardware does, by its boot loader; or, with `kernel`, a folder with kernel and initrd, at once: that is
-    for disks that have no boot loader, hosts file or resolver of their own either.
+    It boots as hardware does, by its boot loader, from BIOS or the `firmware` given; or, with `kernel`, a folder with
+    kernel and initrd, at once: that is for disks that have no boot loader, hosts file or resolver of their own either.
     """
 
     def __init__(
-        self, name: str, disk: Path, folder: Path, *, kernel: Path | None = None, cpus: int = 1, memory: int = 1024
+        self,
+        name: str,
+        disk: Path,
+        folder: Path,
+        *,
+        kernel: Path | None = None,
+        firmware: Firmware | None = None,
+        cpus: int = 1,
+        memory: int = 1024,
     ) -> None:
         self.name = name
         self.hostname = name.replace("_", "-")
         self.disk = disk
         self.kernel = kernel
+        self.firmware = firmware
         self.cpus = cpus
         self.memory = memory
         self.folder = folder
@@ -103,7 +137,11 @@ class Machine:
         """Start it, and wait until systemd has finished starting."""
         for program in ("qemu-img", "qemu-system-x86_64", "ssh"):
             proc.require(program)
+        if self.firmware and not self.firmware.variables.exists():
+            raise ToolError(f"there is no {self.firmware.variables}", hint="install it: apt-get install ovmf")
         self.folder.mkdir(parents=True)
+        if self.firmware:
+            shutil.copyfile(self.firmware.variables, self.folder / "variables.fd")
         for key in ("id_ed25519", "host_key"):
             path = str(self.folder / key)
             proc.run(["ssh-keygen", "-q", "-t", "ed25519", "-N", "", "-C", f"goldsmith {self.name}", "-f", path])
@@ -140,6 +178,8 @@ class Machine:
             arguments = f"root=/dev/vda rw console=ttyS0 systemd.hostname={self.hostname}{unprotected}"
             files = ("-kernel", str(self.kernel / "kernel"), "-initrd", str(self.kernel / "initrd"))
             boot = [*files, "-append", arguments]
+        if self.firmware:
+            boot = self.firmware.options(self.folder / "variables.fd")
         credentials = {
             "ssh.authorized_keys.root": key,
             "tmpfiles.extra": "".join(

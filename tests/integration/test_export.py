@@ -99,8 +99,10 @@ def test_every_disk_format(there: Goldsmith, disk: Path) -> None:
     assert 'fileName = "small.vmdk"' in (folder / "small.vmx").read_text()
     assert not [name for name in left(folder) if name.startswith(".")]
 
-    said = ET.parse(paths["parallels"] / "DiskDescriptor.xml").getroot()
-    same(disk, paths["parallels"] / (said.findtext(".//File") or ""), "parallels")
+    machine = ET.parse(paths["parallels"] / "config.pvs").getroot()
+    parallels = paths["parallels"] / (machine.findtext(".//Hdd/SystemName") or "")
+    said = ET.parse(parallels / "DiskDescriptor.xml").getroot()
+    same(disk, parallels / (said.findtext(".//File") or ""), "parallels")
     assert said.findtext(".//Disk_size") == str(SIZE // 512)
 
 
@@ -144,7 +146,7 @@ def test_again_replaces_what_was_there(there: Goldsmith, disk: Path) -> None:
     there(*arguments)
     before = left(there.project)
     (there.project / "out/small.vmdk").write_text("damaged")
-    (there.project / "out/small.hdd/DiskDescriptor.xml").write_text("damaged")
+    (there.project / "out/small.pvm/config.pvs").write_text("damaged")
     there(*arguments)
     assert left(there.project) == before
     proc.run(["sh", "-c", "sha256sum --check *.sha256"], cwd=there.project / "out")

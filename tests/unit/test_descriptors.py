@@ -12,6 +12,7 @@ from goldsmith import descriptors
 from goldsmith.errors import GoldsmithError
 
 MACHINE = descriptors.Machine("web", "web.vmdk", 64 * 2**20)
+UID = "8c5b1c3e-6a1f-4b0e-9d43-0a1c2e3f4a5b"
 OVF = "{http://schemas.dmtf.org/ovf/envelope/1}"
 RASD = "{http://schemas.dmtf.org/wbem/wscim/1/cim-schema/2/CIM_ResourceAllocationSettingData}"
 
@@ -62,18 +63,37 @@ def test_vmx_is_the_same_machine() -> None:
 
 
 def test_parallels_descriptor_holds_to_its_rules() -> None:
-    root = ET.fromstring(descriptors.parallels("web.hds", 64 * 2**20, 2**20))
+    root = ET.fromstring(descriptors.parallels("web.hds", 64 * 2**20, 2**20, UID))
     said = {element.tag: element.text or "" for element in root.iter()}
     assert int(said["Disk_size"]) == int(said["Cylinders"]) * int(said["Heads"]) * int(said["Sectors"])
     assert said["End"] == said["Disk_size"] == str(64 * 2**20 // 512)
     assert (said["Blocksize"], said["File"]) == ("2048", "web.hds")
     assert {element.text for element in root.iter("GUID")} == {descriptors.PARALLELS_DISK}
     assert said["ParentGUID"] == "{00000000-0000-0000-0000-000000000000}"
+    assert said["UID"] == f"{{{UID}}}"
+
+
+def test_parallels_bundle_is_the_same_machine() -> None:
+    root = ET.fromstring(descriptors.pvs(descriptors.Machine("web", "web.hdd", 64 * 2**20), 5 * 2**20, UID))
+    assert [element.tag for element in root] == ["Identification", "Settings", "Hardware"]
+    assert root.findtext("Identification/VmName") == "web"
+    assert root.findtext("Identification/VmUuid") == f"{{{UID}}}"
+    assert root.findtext("Hardware/Cpu/Number") == str(MACHINE.cpus)
+    assert root.findtext("Hardware/Memory/RAM") == str(MACHINE.memory)
+    assert root.findtext("Hardware/Hdd/SystemName") == "web.hdd"
+    assert (root.findtext("Hardware/Hdd/Size"), root.findtext("Hardware/Hdd/SizeOnDisk")) == ("64", "5")
+    # No card has an address from here: two machines of one bundle would have the same.
+    assert not root.findtext("Hardware/NetworkAdapter/MAC")
+    for lists in (root.find("Hardware"), root.find("Settings/Startup/BootingOrder")):
+        assert lists is not None
+        words = lists.get("dyn_lists", "").split()
+        for name, count in zip(words[::2], words[1::2], strict=True):
+            assert len(lists.findall(name)) == int(count)
 
 
 def test_parallels_has_whole_cylinders_only() -> None:
     with pytest.raises(GoldsmithError, match="multiple of 256 KiB") as caught:
-        descriptors.parallels("web.hds", 64 * 2**20 + 512, 2**20)
+        descriptors.parallels("web.hds", 64 * 2**20 + 512, 2**20, UID)
     assert "qemu-img resize" in caught.value.hint
 
 

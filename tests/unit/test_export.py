@@ -24,7 +24,7 @@ IMAGE = export.Image("goldsmith/web", {"Id": "sha256:1", "RepoTags": ["goldsmith
     [
         ("raw", "", []),
         ("qcow2", "", []),
-        ("qcow2", "zstd", ["-c", "-o", "compression_type=zstd"]),
+        ("qcow2", "zstd", ["-c", "-o", "compression_type=zstd,cluster_size=1M"]),
         ("qcow2", "gzip", ["-c", "-o", "compression_type=zlib"]),
         ("vmdk", "zstd", ["-o", "subformat=streamOptimized,adapter_type=lsilogic,hwversion=10"]),
         ("vhd", "", ["-o", "subformat=dynamic,force_size=on"]),
@@ -180,9 +180,9 @@ def test_nothing_but_an_artifact_is_replaced(tmp_path: Path) -> None:
     source = tmp_path / "web.raw"
     source.write_bytes(bytes(512))
     (tmp_path / "web.vdi").mkdir()
-    (tmp_path / "web.hdd").mkdir()
+    (tmp_path / "web.pvm").mkdir()
     progress = Progress(Console(quiet=True), "")
     for name, message in (("raw", "is the source itself"), ("vdi", "is a folder"), ("parallels", "is a folder")):
         with pytest.raises(GoldsmithError, match=message):
             export.export(export.Disk(source, "raw", 512), "web", [export.FORMATS[name]], tmp_path, progress)
-    assert sorted(path.name for path in tmp_path.iterdir()) == ["web.hdd", "web.raw", "web.vdi"]
+    assert sorted(path.name for path in tmp_path.iterdir()) == ["web.pvm", "web.raw", "web.vdi"]

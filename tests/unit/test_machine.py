@@ -4,10 +4,12 @@ from __future__ import annotations
 
 import subprocess
 from pathlib import Path
+from typing import Any
 
 import pytest
 
 from goldsmith import machine
+from goldsmith.errors import ToolError
 
 
 @pytest.fixture
@@ -15,8 +17,8 @@ def emulated(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(machine, "accelerator", lambda: machine.EMULATED)
 
 
-def made(folder: Path, *, kernel: Path | None = None) -> machine.Machine:
-    found = machine.Machine("web-disk", Path("/images/web.qcow2"), folder, kernel=kernel)
+def made(folder: Path, **given: Any) -> machine.Machine:
+    found = machine.Machine("web-disk", Path("/images/web.qcow2"), folder, **given)
     for name in ("id_ed25519.pub", "host_key", "host_key.pub"):
         (folder / name).write_text(f"content of {name}\n")
     return found
@@ -34,6 +36,23 @@ def test_a_disk_boots_by_its_own_boot_loader_unless_it_has_none(tmp_path: Path, 
     assert "-kernel" not in made(tmp_path).argv(2222)
     with_kernel = made(tmp_path, kernel=Path("/base")).argv(2222)
     assert with_kernel[with_kernel.index("-kernel") + 1] == "/base/kernel"
+
+
+def test_it_has_the_firmware_that_was_asked_for_and_writes_to_a_copy_only(tmp_path: Path, emulated: None) -> None:
+    assert "pflash" not in " ".join(made(tmp_path).argv(2222))
+    argv = made(tmp_path, firmware=machine.UEFI).argv(2222)
+    code, variables = [word for word in argv if "pflash" in word]
+    assert code == f"if=pflash,format=raw,file={machine.UEFI.code},readonly=on"
+    assert variables == f"if=pflash,format=raw,file={tmp_path}/variables.fd"
+    assert "smm=on" not in argv
+    assert "smm=on" in made(tmp_path, firmware=machine.SECURE_BOOT).argv(2222)
+
+
+def test_firmware_that_is_missing_is_named(tmp_path: Path) -> None:
+    firmware = machine.Firmware(tmp_path / "code.fd", tmp_path / "variables.fd")
+    with pytest.raises(ToolError, match=r"no .*variables\.fd") as caught:
+        machine.Machine("web", tmp_path / "web.qcow2", tmp_path / "machine", firmware=firmware).start()
+    assert "ovmf" in caught.value.hint
 
 
 def test_only_this_machine_reaches_the_guest(tmp_path: Path, emulated: None) -> None:
