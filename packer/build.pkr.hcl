@@ -75,6 +75,17 @@ build {
     valid_exit_codes = [0, 2]
   }
 
+  # systemd empties /tmp when a container starts, under the hands of who is there already. Ansible comes later.
+  dynamic "provisioner" {
+    for_each = length(concat(var.scripts_before, compact([var.puppet_manifest]), var.chef_run_list)) > 0 ? [1] : []
+    labels   = ["shell"]
+    content {
+      only          = ["docker.image"]
+      inline        = ["until [ -S /run/systemd/private ]; do sleep 0.1; done; systemctl is-system-running --wait || :"]
+      remote_folder = "/var/tmp"
+    }
+  }
+
   # /var/tmp: a container's /tmp is a tmpfs, into which Docker copies nothing.
   dynamic "provisioner" {
     for_each = length(var.scripts_before) > 0 ? [var.scripts_before] : []
@@ -82,6 +93,31 @@ build {
     content {
       scripts       = provisioner.value
       remote_folder = "/var/tmp"
+    }
+  }
+
+  # Puppet and Chef as Packer has them, for the way to the roles puppet and chef. Their programs must be in the machine;
+  # a current Packer wants their plugins only if they are asked for. Not in /tmp, for the same reason.
+  dynamic "provisioner" {
+    for_each = var.puppet_manifest == "" ? [] : [var.puppet_manifest]
+    labels   = ["puppet-masterless"]
+    content {
+      manifest_file           = provisioner.value
+      module_paths            = var.puppet_modules
+      prevent_sudo            = true
+      staging_directory       = "/var/tmp/packer-puppet"
+      clean_staging_directory = true
+    }
+  }
+  dynamic "provisioner" {
+    for_each = length(var.chef_run_list) > 0 ? [var.chef_run_list] : []
+    labels   = ["chef-solo"]
+    content {
+      run_list          = provisioner.value
+      cookbook_paths    = var.chef_cookbooks
+      skip_install      = true
+      prevent_sudo      = true
+      staging_directory = "/var/tmp/packer-chef"
     }
   }
 
