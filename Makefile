@@ -1,13 +1,13 @@
 # Goldsmith. `make` alone lists what there is. Everything installs what it needs; all of it can be run again.
 .DEFAULT_GOAL := help
-.PHONY: help setup demo test test-all lint sanity unit integration molecule vm mutation matrix lock docs reference clean
+.PHONY: help setup demo test test-all lint sanity unit integration molecule vm mutation matrix lock docs reference packer-current clean
 
 SHELL := /bin/bash
 export PATH := $(CURDIR)/.venv/bin:$(PATH)
 export CHECKPOINT_DISABLE := 1
 
 help: ## list the targets
-	@sed -n 's/^\([a-z-]*\):.*## /\1\t/p' $(MAKEFILE_LIST) | expand -t 14
+	@sed -n 's/^\([a-z-]*\):.*## /\1\t/p' $(MAKEFILE_LIST) | expand -t 16
 
 setup: ## install what is missing (apt, .venv) and start Docker
 	@scripts/setup.sh
@@ -18,8 +18,8 @@ demo: setup ## the main job: one definition, an image and two live hosts, and th
 test: setup ## everything that CI runs: lint, unit, then real Docker, Packer, sshd, Molecule and QEMU
 	@scripts/with-docker.sh scripts/test.sh lint reference galaxy sanity unit integration molecule molecule_changed vm leftovers
 
-test-all: test ## test, and what takes hours: every scenario, each role's image and host, old ansible-cores, mutation
-	@scripts/with-docker.sh scripts/test.sh slow molecule_roles matrix mutation leftovers
+test-all: test ## test, and what takes hours: a current Packer, every scenario, each role's image and host, old ansible-cores, mutation
+	@scripts/with-docker.sh scripts/test.sh packer_current slow molecule_roles matrix mutation leftovers
 
 mutation: setup ## every task of every role is taken out once, and an assertion must notice; many hours (test-all: one of each)
 	@scripts/with-docker.sh python scripts/mutation.py
@@ -60,6 +60,9 @@ lock: setup ## resolve requirements.lock and the matrix's anew from pyproject.to
 	    --python-version 3.11 --extra test --constraint - --custom-compile-command "make lock" --upgrade \
 	    pyproject.toml -o tests/matrix/$$version.lock || exit; \
 	done
+
+packer-current: ## a current Packer and its plugins, built with Go, to try the template with: .cache/packer-current
+	@tools/packer/build.sh
 
 clean: ## remove all that we created here and in Docker, and nothing else
 	@scripts/clean.sh

@@ -77,12 +77,16 @@ build {
     valid_exit_codes = [0, 2]
   }
 
-  # If the machine is lost, so is the build: dpkg need not wait for the disk.
+  # A container takes orders before it has started, and what was kept of an earlier build has services that start with
+  # it. If the machine is lost, so is the build: dpkg need not wait for the disk.
   # /var/tmp: a container's /tmp is a tmpfs, into which Docker copies nothing.
   provisioner "shell" {
     only          = ["docker.image"]
     remote_folder = "/var/tmp"
-    inline        = ["mkdir -p ${local.dpkg_settings} && echo force-unsafe-io >${local.dpkg_settings}/goldsmith-build"]
+    inline = [
+      "until [ -S /run/systemd/private ]; do sleep 0.1; done; systemctl is-system-running --wait || :",
+      "mkdir -p ${local.dpkg_settings} && echo force-unsafe-io >${local.dpkg_settings}/goldsmith-build",
+    ]
   }
 
   dynamic "provisioner" {
@@ -91,6 +95,31 @@ build {
     content {
       scripts       = provisioner.value
       remote_folder = "/var/tmp"
+    }
+  }
+
+  # Puppet and Chef as Packer has them, for the way to the roles puppet and chef. Their programs must be in the machine;
+  # a current Packer wants their plugins only if they are asked for. Not in /tmp, for the same reason.
+  dynamic "provisioner" {
+    for_each = var.puppet_manifest == "" ? [] : [var.puppet_manifest]
+    labels   = ["puppet-masterless"]
+    content {
+      manifest_file           = provisioner.value
+      module_paths            = var.puppet_modules
+      prevent_sudo            = true
+      staging_directory       = "/var/tmp/packer-puppet"
+      clean_staging_directory = true
+    }
+  }
+  dynamic "provisioner" {
+    for_each = length(var.chef_run_list) > 0 ? [var.chef_run_list] : []
+    labels   = ["chef-solo"]
+    content {
+      run_list          = provisioner.value
+      cookbook_paths    = var.chef_cookbooks
+      skip_install      = true
+      prevent_sudo      = true
+      staging_directory = "/var/tmp/packer-chef"
     }
   }
 

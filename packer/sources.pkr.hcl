@@ -65,8 +65,8 @@ source "docker" "image" {
   pull   = false
   commit = true
 
-  # Under /tmp, which is a tmpfs here: the default would stay in the image as an empty folder.
-  container_dir = "/tmp/packer-files"
+  # Under /run, which is a tmpfs here: the default would stay in the image as an empty folder, and systemd empties /tmp.
+  container_dir = "/run/packer-files"
 
   # systemd is PID 1 while the roles run, as on a live host. With a control group namespace of its own it would take
   # the host's root group, which is mounted here, for its own.

@@ -54,6 +54,30 @@ variable "scripts_after" {
   description = "Shell scripts that run in the machine after the roles, and so after it was sealed: what they leave stays."
 }
 
+variable "puppet_manifest" {
+  type        = string
+  default     = ""
+  description = "Puppet manifest that Packer's puppet-masterless applies before the roles. Empty: none. The role puppet is the better place."
+}
+
+variable "puppet_modules" {
+  type        = list(string)
+  default     = []
+  description = "Folders of modules for puppet_manifest."
+}
+
+variable "chef_run_list" {
+  type        = list(string)
+  default     = []
+  description = "What Packer's chef-solo runs before the roles, for instance [\"recipe[web]\"]. Empty: nothing. The role chef is the better place."
+}
+
+variable "chef_cookbooks" {
+  type        = list(string)
+  default     = []
+  description = "Folders of cookbooks for chef_run_list."
+}
+
 variable "build_id" {
   type        = string
   default     = "by-hand"

@@ -5,16 +5,21 @@ set -euo pipefail
 cd "$(dirname "$0")/.."
 mkdir -p .cache
 
+# The template and all that belongs to it, by the Packer on PATH.
+templates() {
+  local folder
+  for folder in packer packer/plugins packer/plugins/legacy packer/targets; do packer fmt -check "$folder"; done
+  scripts/validate-targets.sh
+}
+
 lint() {
   ruff check .
   ruff format --check .
   mypy
   yamllint --strict .
   ansible-lint --offline
-  shellcheck packer/*.sh scripts/*.sh roles/*/files/*.sh .ci/run
-  local folder
-  for folder in packer packer/plugins packer/targets; do packer fmt -check "$folder"; done
-  scripts/validate-targets.sh
+  shellcheck packer/*.sh scripts/*.sh tools/*/*.sh roles/*/files/*.sh .ci/run
+  templates
   python scripts/schemas.py --check
   python scripts/role_readme.py --check
 }
@@ -69,6 +74,26 @@ sanity() {
 unit() { pytest tests/unit; }
 
 integration() { pytest tests/integration; }
+
+# The template, by a current Packer and plugins of the pinned versions. Only where there is Go to build them with.
+packer_current() (
+  status=0
+  tools/packer/build.sh || status=$?
+  if [ $status = 3 ]; then
+    echo "skipped: without Go there is no current Packer here"
+    return
+  fi
+  [ $status = 0 ]
+  export PATH="$PWD/.cache/packer-current:$PATH" PACKER_PLUGIN_PATH="$PWD/.cache/packer-current/plugins"
+  # Behind each plugin that a pin accepts stands its file.
+  for folder in packer/plugins packer/plugins/legacy; do
+    if packer plugins required "$folder" | grep -v ' /'; then
+      echo "$folder/plugins.pkr.hcl: no plugin that tools/packer/go.mod names fits these pins"
+      return 1
+    fi
+  done
+  templates
+)
 
 slow() { pytest tests/slow; }
 

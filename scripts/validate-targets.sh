@@ -1,5 +1,6 @@
 #!/usr/bin/env bash
-# Validates the template: every target, with every file in packer/targets. Nothing is fetched, started or paid for.
+# Validates the template with the Packer on PATH: every target, with every file in packer/targets, and with all hooks.
+# Nothing is fetched, started or paid for.
 #   scripts/validate-targets.sh [FOLDER]    FOLDER holds the template; by default packer
 set -euo pipefail
 folder=${1:-packer}
@@ -11,20 +12,26 @@ trap 'rm -rf "$work"' EXIT
 ansible-playbook --version >"$work/version"
 printf '#!/bin/sh\ncat "%s"\n' "$work/version" >"$work/ansible-playbook"
 chmod +x "$work/ansible-playbook"
-export PATH="$work:$PATH" DIGITALOCEAN_API_TOKEN=none
+export PATH="$work:$PATH" DIGITALOCEAN_API_TOKEN=none DIGITALOCEAN_TOKEN=none # Packer 1.6.6, current
 
-# What a user has: a key, and machines to start from. A checksum that is a URL would be fetched.
+# What a user has: a key, machines to start from, scripts, manifests. A checksum that is a URL would be fetched.
 ssh-keygen -q -t ed25519 -N '' -C '' -f "$work/key"
-touch "$work/machine.ovf" "$work/machine.vmx"
+touch "$work/machine.ovf" "$work/machine.vmx" "$work/hook.sh" "$work/site.pp"
 none=sha256:$(printf '%064d' 0)
 
-for file in "$folder"/targets/*.pkrvars.hcl; do
-  # What has no machine of that architecture, and is refused: tests/unit/test_packer.py.
-  case $file in
-    *-arm64.pkrvars.hcl) without=virtualbox-iso.image,hyperv-iso.image,digitalocean.image ;;
-    *) without= ;;
-  esac
-  packer validate -except="$without" -var-file="$file" \
+# Every target that has a machine of the file's architecture; others are refused: tests/unit/test_packer.py.
+validate() {
+  local file=$1 without=
+  shift
+  case $file in *-arm64.pkrvars.hcl) without=virtualbox-iso.image,hyperv-iso.image,digitalocean.image ;; esac
+  packer validate ${without:+"-except=$without"} -var-file="$file" \
     -var "ssh_private_key_file=$work/key" -var "iso_checksum=$none" -var "disk_checksum=$none" \
-    -var "virtualbox_source=$work/machine.ovf" -var "vmware_source=$work/machine.vmx" "$folder"
-done
+    -var "virtualbox_source=$work/machine.ovf" -var "vmware_source=$work/machine.vmx" "$@" "$folder"
+}
+
+for file in "$folder"/targets/*.pkrvars.hcl; do validate "$file"; done
+
+validate "$folder/targets/debian-12-amd64.pkrvars.hcl" \
+  -var "scripts_before=[\"$work/hook.sh\"]" -var "scripts_after=[\"$work/hook.sh\"]" \
+  -var "puppet_manifest=$work/site.pp" -var "puppet_modules=[\"$work\"]" \
+  -var 'chef_run_list=["recipe[web]"]' -var "chef_cookbooks=[\"$work\"]"

@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Mapping
+import re
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -11,6 +12,8 @@ from goldsmith import ansible_output, config, definition, docker, files, proc, r
 from goldsmith.errors import GoldsmithError
 from goldsmith.plan import Plan
 from goldsmith.progress import Progress
+
+_WHERE = re.compile(r"^  on (?P<file>.+) line (?P<line>\d+)(?:, in .+)?:$")
 
 
 def run(
@@ -50,6 +53,7 @@ def _run(
     file.write_text(json.dumps({**variables(project, plan, playbook(project, plan.image, work)), **more}))
     reader = ansible_output.Reader()
     errors: list[str] = []
+    said: list[str] = []
     tasks: list[str] = []
     machine = f"{plan.name}-image"
 
@@ -59,6 +63,8 @@ def _run(
         if "error" in text.lower():
             errors.append(ansible_output.unprefixed(text).strip())
         task = reader.feed(text)
+        if not reader.task:
+            said.append(text)
         row = progress.row(machine)
         row.ok, row.changed = reader.ok, reader.changed
         if task is not None:
@@ -85,7 +91,7 @@ def _run(
     if done.code != 0 and reader.failure:
         raise GoldsmithError(f"{what} failed, {reader.failure}", hint=hint)
     if done.code != 0:
-        reason = errors[0] if errors else f"Packer ended with {done.code}"
+        reason = template_error(said) or (errors[0] if errors else f"Packer ended with {done.code}")
         raise GoldsmithError(f"{what} failed: {reason}", hint=hint)
     if not reader.task:
         groups = ", ".join(plan.image.groups) or "none"
@@ -94,6 +100,19 @@ def _run(
             hint=f"set the image's `groups:` in goldsmith.yml to what the play's `hosts:` names (now: {groups})",
         )
     return any(task.startswith(("goldsmith.core.seal :", "seal :")) for task in tasks)
+
+
+def template_error(said: Sequence[str]) -> str:
+    """The first error that Packer finds in its template or its variables: what, why and where, in one line. Pure.
+
+    `said` are the lines that Packer wrote. Empty: it had nothing to say against the template.
+    """
+    start = next((number for number, line in enumerate(said) if line.startswith("Error: ")), len(said))
+    [block, *_] = "\n".join(said[start:]).split("\n\n\n")
+    what, *more = block.splitlines() or [""]
+    why = " ".join(" ".join(line for line in more if not line.startswith("  ")).split())
+    places = [f" ({match['file']}:{match['line']})" for match in map(_WHERE.match, more) if match]
+    return ": ".join(part for part in (what.removeprefix("Error: ").rstrip(":"), why) if part) + "".join(places)
 
 
 def playbook(project: config.Project, image: config.Image, work: Path) -> Path:

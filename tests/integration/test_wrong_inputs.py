@@ -15,6 +15,7 @@ import pytest
 from examples.lab import Lab
 from goldsmith import docker, proc, stages
 from tests.integration.conftest import SEAL, TOOLS, Goldsmith, error, write_playbook
+from tests.paths import ROOT
 
 NO_DOCKER = {"DOCKER_HOST": "unix:///nonexistent/docker.sock"}
 
@@ -86,6 +87,20 @@ def test_playbook_with_a_syntax_error(small: Goldsmith) -> None:
     message, _ = error(small("build", "small", expect=1))
     assert "site.yml:" in message
     assert left(small.project / "artifacts") == []
+
+
+def test_an_error_in_the_template_is_told_with_file_and_line(small: Goldsmith, tmp_path: Path) -> None:
+    """With a copy of Goldsmith: its template is a part of it."""
+    for folder in ("src/goldsmith", "packer", "plugins/module_utils"):
+        shutil.copytree(ROOT / folder, tmp_path / "copy" / folder)
+    template = tmp_path / "copy/packer/sources.pkr.hcl"
+    before, after = template.read_text().split("  commit = true\n")
+    template.write_text(f"{before}  comit = true\n{after}")
+    message, _ = error(small("build", "small", expect=1, PYTHONPATH=str(tmp_path / "copy/src")))
+    line = before.count("\n") + 1
+    assert message.startswith('building "small" failed: ')
+    assert 'An argument named "comit" is not expected here.' in message
+    assert message.endswith(f"({template}:{line})")
 
 
 def test_task_that_fails_midway_is_named(small: Goldsmith) -> None:

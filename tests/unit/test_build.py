@@ -32,6 +32,61 @@ def test_variables_are_those_that_the_template_declares(tmp_path: Path) -> None:
     assert given["changes"] == [f"LABEL org.goldsmith.content-key={'k' * 64}"]
 
 
+UNKNOWN_ARGUMENT = """\
+Error: Unsupported argument
+
+  on /packer/sources.pkr.hcl line 66, in source "docker" "image":
+  66:   comit = true
+
+An argument named "comit" is not expected here. Did you mean
+"commit"?
+
+
+Error: Another
+
+  on /packer/build.pkr.hcl line 1:
+
+Later.
+
+
+==> Wait completed after 3 microseconds
+"""
+SETTINGS = """\
+Error: 2 error(s) occurred:
+
+* One of iso_url or iso_urls must be specified
+* ssh_private_key_file is invalid
+
+  on /packer/sources.pkr.hcl line 122:
+  (source code not available)
+
+
+
+==> Builds finished but no artifacts were created.
+"""
+
+
+@pytest.mark.parametrize(
+    ("said", "told"),
+    [
+        (
+            UNKNOWN_ARGUMENT,
+            'Unsupported argument: An argument named "comit" is not expected here. Did you mean "commit"? '
+            "(/packer/sources.pkr.hcl:66)",
+        ),
+        (
+            SETTINGS,
+            "2 error(s) occurred: * One of iso_url or iso_urls must be specified * ssh_private_key_file is invalid "
+            "(/packer/sources.pkr.hcl:122)",
+        ),
+        ("Error: Undefined variable\n\nNo such variable.\n\n\n", "Undefined variable: No such variable."),
+        ("docker.image: output will be in this color.\n\n==> docker.image: Error: no daemon\n", ""),
+    ],
+)
+def test_an_error_in_the_template_is_told_in_one_line_with_its_place(said: str, told: str) -> None:
+    assert packer.template_error(said.splitlines()) == told
+
+
 def test_each_target_has_its_name(tmp_path: Path) -> None:
     assert plan(tmp_path).reference == "goldsmith/web:kkkkkkkkkkkk"
     assert plan(tmp_path, "qemu", "tree").reference == str(tmp_path / "web.qcow2")

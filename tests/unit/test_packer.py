@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import os
 import re
+import shlex
 import shutil
 import subprocess
 from pathlib import Path
@@ -28,7 +29,6 @@ TARGETS = {
 }
 AMD64_ONLY = {"virtualbox-iso.image", "hyperv-iso.image", "digitalocean.image"}
 VAR_FILES = sorted(TEMPLATE.glob("targets/*.pkrvars.hcl"))
-EXAMPLES = re.findall(r"```hcl\n(.*?)```", (ROOT / "docs/targets.md").read_text(encoding="utf-8"), re.DOTALL)
 
 ANSIBLE = """\
 #!/bin/sh
@@ -46,12 +46,17 @@ case $1 in
   -v) echo "Docker version 20.10.24" ;;
   run) echo c0ffee ;;
   commit | inspect) echo sha256:abc ;;
+  cp) [ "$2" != - ] || cat >/dev/null ;;
 esac
 """
 
 
 def text(name: str) -> str:
     return (TEMPLATE / name).read_text(encoding="utf-8")
+
+
+def docs() -> str:
+    return (ROOT / "docs/targets.md").read_text(encoding="utf-8")
 
 
 def variables() -> dict[str, str]:
@@ -132,7 +137,7 @@ def test_every_target_has_a_source_and_is_built() -> None:
 
 
 def test_every_target_is_in_the_documentation() -> None:
-    rows = re.findall(r"^\| `([\w.-]+)` \|", (ROOT / "docs/targets.md").read_text(encoding="utf-8"), re.MULTILINE)
+    rows = re.findall(r"^\| `([\w.-]+)` \|", docs(), re.MULTILINE)
     assert sorted(rows) == sorted(TARGETS)
 
 
@@ -144,7 +149,7 @@ def test_every_type_of_target_has_its_plugin_pinned() -> None:
 
 def test_conditions_name_targets_that_are_there() -> None:
     """Packer passes over a name that it does not know, and says nothing."""
-    named = re.findall(r"^    (?:only|except) += \[(.*)\]$", text("build.pkr.hcl"), re.MULTILINE)
+    named = re.findall(r"^ +(?:only|except) += \[(.*)\]$", text("build.pkr.hcl"), re.MULTILINE)
     assert len(named) == len(re.findall(r"\b(?:only|except)\b +=", text("build.pkr.hcl")))
     assert {name.strip(' "') for names in named for name in names.split(",")} <= TARGETS
 
@@ -270,25 +275,40 @@ def test_hooks_run_before_and_after_the_roles(packer: Path) -> None:
         "build", "-only=docker.image", '-var=scripts_before=["first.sh", "second.sh"]', '-var=scripts_after=["last.sh"]'
     )
     assert code == 0, said
-    assert re.findall(r"shell script: (\w+)\.sh|(Provisioning with Ansible)", said) == [
+    assert re.findall(r"shell script: (?!/)(\w+)\.sh|(Provisioning with Ansible)", said) == [
         ("first", ""),
         ("second", ""),
         ("", "Provisioning with Ansible"),
         ("last", ""),
     ]
+    # Once the machine has started: systemd empties /tmp meanwhile.
+    assert said.index("shell script: /") < said.index("shell script: first.sh")
     assert "docker exec -i c0ffee /bin/sh -c (rm -f /var/tmp/script_" in Path("log").read_text()
 
 
-@pytest.mark.parametrize("example", EXAMPLES, ids=lambda example: example.split('"')[1])
-def test_documented_provisioner_fits_into_the_template(packer: Path, example: str) -> None:
-    """Where the documentation says: before Ansible's."""
-    for name in re.findall(r'= \[?"([\w/.]+)"', example):
-        path = Path(name)
-        (path.parent if path.suffix else path).mkdir(parents=True, exist_ok=True)
-        if path.suffix:
-            path.touch()
-    build = packer / "build.pkr.hcl"
-    build.write_text(build.read_text().replace('  provisioner "ansible" {', example + '\n  provisioner "ansible" {'))
-    code, said = run("validate", "-only=docker.image")
+def test_puppet_and_chef_run_before_the_roles_if_they_are_asked_for(packer: Path) -> None:
+    """As docs/targets.md shows."""
+    for folder in ("puppet/modules/web", "chef/cookbooks/web"):
+        Path(folder).mkdir(parents=True)
+    Path("puppet/site.pp").touch()
+    options = re.findall(r"^  (-var '(?:puppet|chef)_.*) packer/$", docs(), re.MULTILINE)
+    code, said = run("build", "-only=docker.image", *shlex.split(" ".join(options)))
     assert code == 0, said
-    assert run("fmt", "-check")[0] == 0
+    assert re.findall(r"Provisioning with (Puppet|chef-solo|Ansible)", said) == ["Puppet", "chef-solo", "Ansible"]
+    log = Path("log").read_text()
+    assert "puppet apply --detailed-exitcodes --modulepath='/var/tmp/packer-puppet/module-0' " in log
+    assert "chef-solo --no-color -c /var/tmp/packer-chef/solo.rb -j /var/tmp/packer-chef/node.json" in log
+    assert "sudo" not in log
+
+
+@pytest.mark.parametrize(
+    ("options", "said"),
+    [
+        (["-var=puppet_manifest=nowhere.pp"], "manifest_file is invalid"),
+        (['-var=chef_run_list=["recipe[web]"]', '-var=chef_cookbooks=["nowhere"]'], "Bad cookbook path 'nowhere'"),
+    ],
+)
+def test_puppet_and_chef_are_looked_for_before_anything_starts(packer: Path, options: list[str], said: str) -> None:
+    code, told = run("validate", "-only=docker.image", *options)
+    assert code == 1
+    assert said in told

@@ -89,13 +89,6 @@ class CallbackModule(CallbackBase):  # type: ignore[misc]
             play.tasks, play.post_tasks = [], []
             return
         self.role = done
-        container = self._container()
-        subprocess.run(  # what was kept has services, which start with it
-            ["docker", "exec", container, "systemctl", "is-system-running", "--wait"],
-            check=False,
-            capture_output=True,
-            timeout=60,
-        )
         self.to_notify = list(resumed["notified"])
         self._write({"resumed": all(map(self._handlers, self.to_notify))})
 
