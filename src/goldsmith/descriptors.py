@@ -1,4 +1,5 @@
-"""What hypervisors want to read beside a disk: OVF with its checksums, VMX, and Parallels' DiskDescriptor. Pure.
+"""What hypervisors want to read beside a disk: OVF with its checksums, VMX, Parallels' DiskDescriptor and machine, and
+Hyper-V's machine as Vagrant reads it. Pure.
 
 None of them knows what runs in the disk, so all describe one plain machine, which importing may change. Names are
 the export's own (see export.file_name): letters, digits, dot, dash and underscore, so that nothing needs quoting.
@@ -7,6 +8,7 @@ the export's own (see export.file_name): letters, digits, dot, dash and undersco
 from __future__ import annotations
 
 import re
+import uuid
 from collections.abc import Mapping
 from dataclasses import dataclass
 
@@ -150,6 +152,104 @@ _PARALLELS = """\
 </Parallels_disk_image>
 """
 
+# The least that names a machine; what Parallels misses it fills in. Types: 9 is Linux, 6 boots from a disk; 2 is SATA;
+# 1 is the shared network.
+_PVS = """\
+<?xml version="1.0" encoding="UTF-8"?>
+<ParallelsVirtualMachine dyn_lists="VirtualAppliance 0" schemaVersion="1.0">
+  <Identification dyn_lists="">
+    <VmUuid>{{{uuid}}}</VmUuid>
+    <VmName>{name}</VmName>
+  </Identification>
+  <Settings dyn_lists="">
+    <General dyn_lists="PrevOsNumber">
+      <OsType>9</OsType>
+      <OsNumber>2309</OsNumber>
+    </General>
+    <Startup dyn_lists="">
+      <BootingOrder dyn_lists="BootDevice 1">
+        <BootDevice dyn_lists="" id="0">
+          <Index>0</Index>
+          <Type>6</Type>
+          <BootingNumber>1</BootingNumber>
+          <InUse>1</InUse>
+        </BootDevice>
+      </BootingOrder>
+      <Bios dyn_lists="">
+        <EfiEnabled>0</EfiEnabled>
+      </Bios>
+    </Startup>
+  </Settings>
+  <Hardware dyn_lists="Fdd 0 CdRom 0 Hdd 1 Serial 0 Parallel 0 Printer 0 NetworkAdapter 1 Sound 0 USB 0">
+    <Cpu dyn_lists="">
+      <Number>{cpus}</Number>
+    </Cpu>
+    <Memory dyn_lists="">
+      <RAM>{memory}</RAM>
+    </Memory>
+    <Video dyn_lists="">
+      <Enabled>1</Enabled>
+      <VideoMemorySize>32</VideoMemorySize>
+    </Video>
+    <Hdd dyn_lists="Partition 0" id="0">
+      <Index>0</Index>
+      <Enabled>1</Enabled>
+      <Connected>1</Connected>
+      <EmulatedType>1</EmulatedType>
+      <SystemName>{disk}</SystemName>
+      <UserFriendlyName>{disk}</UserFriendlyName>
+      <InterfaceType>2</InterfaceType>
+      <StackIndex>0</StackIndex>
+      <DiskType>1</DiskType>
+      <Size>{mebibytes}</Size>
+      <Splitted>0</Splitted>
+    </Hdd>
+    <NetworkAdapter dyn_lists="" id="0">
+      <Index>0</Index>
+      <Enabled>1</Enabled>
+      <Connected>1</Connected>
+      <EmulatedType>1</EmulatedType>
+    </NetworkAdapter>
+  </Hardware>
+</ParallelsVirtualMachine>
+"""
+
+# No export of Hyper-V's own, which is binary today: Vagrant reads these elements and makes a new machine by them. The
+# attributes must be there, or PowerShell does not see the texts. Subtype 0 is generation 1: BIOS, with the disk on IDE.
+_HYPERV = """\
+<?xml version="1.0" encoding="UTF-8"?>
+<configuration>
+  <properties>
+    <name type="string">{name}</name>
+    <subtype type="integer">0</subtype>
+  </properties>
+  <settings>
+    <processors>
+      <count type="integer">{cpus}</count>
+    </processors>
+    <memory>
+      <bank>
+        <dynamic_memory_enabled type="bool">False</dynamic_memory_enabled>
+        <limit type="integer">{memory}</limit>
+        <reservation type="integer">{memory}</reservation>
+        <size type="integer">{memory}</size>
+      </bank>
+    </memory>
+  </settings>
+  <boot>
+    <device0 type="string">HardDrive</device0>
+  </boot>
+  <ide>
+    <controller0>
+      <drive0>
+        <pathname type="string">{disk}</pathname>
+        <type type="string">VHD</type>
+      </drive0>
+    </controller0>
+  </ide>
+</configuration>
+"""
+
 
 @dataclass(frozen=True)
 class Machine:
@@ -170,6 +270,17 @@ def ovf(machine: Machine, size: int) -> str:
 def vmx(machine: Machine) -> str:
     """VMware's own description of the same machine."""
     return _VMX.format(**machine.__dict__, hardware=HARDWARE)
+
+
+def pvs(machine: Machine, disk: str) -> str:
+    """Parallels' own description of the same machine; `disk` is the folder of its disk."""
+    given = {**machine.__dict__, "disk": disk, "mebibytes": machine.capacity // 2**20}
+    return _PVS.format(**given, uuid=uuid.uuid5(uuid.NAMESPACE_OID, machine.name))
+
+
+def hyperv(machine: Machine) -> str:
+    """The same machine for Vagrant's import into Hyper-V."""
+    return _HYPERV.format(**machine.__dict__)
 
 
 def parallels(disk: str, capacity: int, block: int) -> str:
