@@ -247,8 +247,9 @@ def export(
         with proc.uninterrupted(), _alone(folder):
             if release:
                 _write_catalogue(work, folder, release, [each for each in made if FORMATS[each.format].provider])
-            for parts in sorted(path for path in work.iterdir() if path.name in {*FORMATS, "catalogue"}):
-                _publish(parts, folder, work)
+            # The catalogue last: it names what is there.
+            for part in (*(form.name for form in chosen), *(["catalogue"] if release else [])):
+                _publish(work / part, folder, work)
     return made
 
 

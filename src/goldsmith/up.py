@@ -24,6 +24,8 @@ FORMAT = "box-libvirt"
 PROVIDER = "libvirt"
 PLUGIN = "vagrant-libvirt"
 COMPOSE_FILE = "compose.yml"
+CLEARED = "\x1b[K"
+"""What Vagrant writes to take back what is on the line so far."""
 UNBUILT = "0"
 """What a dry run says for the version of an image that is not built."""
 
@@ -188,9 +190,10 @@ def start_vagrant(folder: Path, progress: Progress) -> None:
     said: list[str] = []
 
     def line(text: str) -> None:
-        if text.strip():
+        text = text.rpartition(CLEARED)[2].rstrip()
+        if text:
             said.append(text.strip())
-            progress.say(f"  {text.rstrip()}")
+            progress.say(f"  {text}")
 
     try:
         code = proc.run(argv, cwd=folder, env=env, check=False, on_line=line).code

@@ -39,7 +39,9 @@ Vagrant.configure("2") do |config|
   config.ssh.username = "root"
   config.ssh.insert_key = false
   config.ssh.private_key_path = key if known
+  # Both would change the machine: a folder that is shared, and what Vagrant writes into /etc/fstab even without one.
   config.vm.synced_folder ".", "/vagrant", disabled: true
+  config.vm.allow_fstab_modification = false
 {hand_over}end
 """
 # systemd reads credentials from the firmware's OEM strings (SMBIOS type 11).
