@@ -23,14 +23,14 @@ if as_root docker version >/dev/null 2>&1; then
     as_root docker rmi --force "$image" || :
   done
 fi
-if [ -f .cache/dockerd.pid ]; then
-  pid=$(cat .cache/dockerd.pid)
-  if [ "$(cat "/proc/$pid/comm" 2>/dev/null)" = dockerd ]; then
-    echo "stopping the dockerd that we started"
+for daemon in dockerd libvirtd virtlogd; do
+  pid=$(cat ".cache/$daemon.pid" 2>/dev/null || :)
+  if [ "$(cat "/proc/${pid:-none}/comm" 2>/dev/null)" = "$daemon" ]; then
+    echo "stopping the $daemon that we started"
     as_root kill "$pid"
     while [ -d "/proc/$pid" ]; do sleep 0.1; done
   fi
-fi
+done
 rm -rf "${XDG_CACHE_HOME:-$HOME/.cache}/goldsmith"
 rm -rf .venv .cache dist artifacts examples/web/artifacts .pytest_cache .mypy_cache .ruff_cache .ansible/tmp
 find . -name __pycache__ -type d -prune -exec rm -rf {} +

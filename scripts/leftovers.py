@@ -59,7 +59,7 @@ def processes() -> list[str]:
         program = Path(argv[0]).name
         names = {program, *(Path(word).name for word in argv[1:2])}
         machine = program.startswith("qemu-system-") and any(
-            word.startswith("goldsmith-vm-") or "/.building-" in word for word in argv
+            word.startswith(("goldsmith-vm-", "guest=goldsmith-")) or "/.building-" in word for word in argv
         )
         if machine or names & {"packer", "ansible-playbook", "ansible-runner"}:
             found.append(f"process {folder.name}: {' '.join(argv)[:100]}")

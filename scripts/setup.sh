@@ -1,6 +1,7 @@
 #!/bin/sh
 # Installs what `make demo` and `make test` need on Debian 12, and starts Docker if it does not answer.
 # Says each step; does nothing that is done already. Root, or a user with sudo.
+#   scripts/setup.sh [--vagrant]        --vagrant: also what `goldsmith up` needs, for `make test-all`: 100 packages more
 set -eu
 cd "$(dirname "$0")/.."
 
@@ -28,6 +29,16 @@ need qemu-system-x86_64 qemu-system-x86
 need skopeo skopeo
 need zstd zstd
 [ -e /usr/share/OVMF/OVMF_CODE_4M.fd ] || missing="$missing ovmf"
+if [ "${1:-}" = --vagrant ]; then
+  need dnsmasq dnsmasq-base
+  need docker-compose docker-compose
+  need libvirtd libvirt-daemon-system
+  need vagrant vagrant
+  need virsh libvirt-clients
+  dpkg --status vagrant-libvirt >/dev/null 2>&1 || missing="$missing vagrant-libvirt"
+  # Without it libvirt would bring a systemd that does not run here.
+  [ "$(cat /proc/1/comm)" = systemd ] || command -v libvirtd >/dev/null || missing="$missing libvirt-daemon-system-sysv"
+fi
 if [ -n "$missing" ]; then
   say "apt-get install$missing"
   as_root apt-get update -qq
@@ -87,4 +98,21 @@ fi
 if ! docker version >/dev/null 2>&1 && ! id -nG "$(id -un)" | grep -qw docker; then
   say "adding $(id -un) to the group docker, which may use Docker without sudo"
   as_root usermod -aG docker "$(id -un)"
+fi
+
+# 4. libvirt.
+[ "${1:-}" = --vagrant ] || exit 0
+if as_root virsh --connect qemu:///system list >/dev/null 2>&1; then
+  say "libvirt: answers"
+elif [ "$(cat /proc/1/comm)" = systemd ]; then
+  say "libvirt: systemctl start libvirtd"
+  as_root systemctl start libvirtd
+else
+  say "libvirt: starting libvirtd and virtlogd (make clean stops them)"
+  mkdir -p .cache
+  for daemon in virtlogd libvirtd; do as_root "$daemon" --daemon --pid-file "$PWD/.cache/$daemon.pid"; done
+fi
+if ! virsh --connect qemu:///system list >/dev/null 2>&1 && ! id -nG "$(id -un)" | grep -qw libvirt; then
+  say "adding $(id -un) to the group libvirt, which may use libvirt without sudo"
+  as_root usermod -aG libvirt "$(id -un)"
 fi

@@ -36,6 +36,7 @@ from goldsmith import collect as collecting
 from goldsmith import compare as comparing
 from goldsmith import converge as converging
 from goldsmith import export as exporting
+from goldsmith import up as starting
 from goldsmith import verify as verifying
 from goldsmith.errors import GoldsmithError, UsageError
 from goldsmith.progress import Progress
@@ -485,7 +486,7 @@ def export(
     Example:  goldsmith export disk.qcow2 --format ova --format vhdx
     """
     chosen = exporting.formats(form, compress)
-    what, name, folder = exporting.source(source, project)
+    what, name, folder = exporting.source(source, project, chosen[0].made_of)
     with Progress(err, f"export {source}") as progress:
         made = exporting.export(what, name, chosen, output or folder, progress, compress=compress)
     if as_json:
@@ -500,6 +501,54 @@ def export(
         size, seconds = f"{artifact.bytes / 2**20:.1f}", f"{artifact.seconds:.1f}"
         table.add_row(artifact.format, size, seconds, escape(_short(artifact.path)))
     out.print(table)
+
+
+@app.command()
+def up(
+    image: Annotated[
+        str,
+        typer.Argument(
+            help="Name of the image in goldsmith.yml. Default: the only one.",
+            autocompletion=_image_names,
+            show_default=False,
+        ),
+    ] = "",
+    target: Annotated[
+        str,
+        typer.Option(
+            "--target",
+            "-t",
+            help="docker (with Compose) or qemu (with Vagrant and libvirt). Default: the first of `targets:`.",
+            autocompletion=_targets,
+            show_default=False,
+        ),
+    ] = "",
+    dry_run: Annotated[bool, typer.Option("--dry-run", help="Show what would be written, and do no more.")] = False,
+    verbose: Annotated[bool, typer.Option("--verbose", "-v", help="Show all that Packer and Ansible say.")] = False,
+    as_json: JsonOption = False,
+    project: ProjectOption = HERE,
+) -> None:
+    """Start a developer's machine from the image, which is built first where it is not there.
+
+    A disk becomes a Vagrant box and a Vagrantfile in artifacts/up/IMAGE, with a key that is made for it; `vagrant
+    provision` there runs the same definition. A Docker image becomes a compose file there, with its ports on loopback.
+
+    Example:  goldsmith up web --target qemu
+    """
+    loaded = config.load(project)
+    with Progress(err, f"up {image}") as progress:
+        started = starting.up(loaded, image, progress, target=target, dry_run=dry_run, verbose=verbose)
+    if as_json:
+        _print_json(started.to_json())
+        return
+    if dry_run:
+        err.print(f"would write {_short(started.file)}:", highlight=False, soft_wrap=True)
+        sys.stdout.write(started.text)
+        return
+    out.print(f"[bold green]{started.image}[/] runs", highlight=False)
+    for label, text in (("enter it", started.enter), ("end it", started.stop), ("note", started.note)):
+        if text:
+            out.print(f"  {label:<10}{escape(text)}", highlight=False, soft_wrap=True)
 
 
 @app.command()

@@ -1,4 +1,5 @@
-"""What hypervisors want to read beside a disk: OVF with its checksums, VMX, and Parallels' two. Pure.
+"""What hypervisors want to read beside a disk: OVF with its checksums, VMX, Parallels' two, and Hyper-V's machine as
+Vagrant reads it. Pure.
 
 None of them knows what runs in the disk, so all describe one plain machine, which importing may change. Names are
 the export's own (see export.file_name): letters, digits, dot, dash and underscore, so that nothing needs quoting.
@@ -228,6 +229,42 @@ _PARALLELS = """\
 </Parallels_disk_image>
 """
 
+# No export of Hyper-V's own, which is binary today: Vagrant reads these elements and makes a new machine by them. The
+# attributes must be there, or PowerShell does not see the texts. Subtype 0 is generation 1: BIOS, with the disk on IDE.
+_HYPERV = """\
+<?xml version="1.0" encoding="UTF-8"?>
+<configuration>
+  <properties>
+    <name type="string">{name}</name>
+    <subtype type="integer">0</subtype>
+  </properties>
+  <settings>
+    <processors>
+      <count type="integer">{cpus}</count>
+    </processors>
+    <memory>
+      <bank>
+        <dynamic_memory_enabled type="bool">False</dynamic_memory_enabled>
+        <limit type="integer">{memory}</limit>
+        <reservation type="integer">{memory}</reservation>
+        <size type="integer">{memory}</size>
+      </bank>
+    </memory>
+  </settings>
+  <boot>
+    <device0 type="string">HardDrive</device0>
+  </boot>
+  <ide>
+    <controller0>
+      <drive0>
+        <pathname type="string">{disk}</pathname>
+        <type type="string">VHD</type>
+      </drive0>
+    </controller0>
+  </ide>
+</configuration>
+"""
+
 
 @dataclass(frozen=True)
 class Machine:
@@ -254,6 +291,11 @@ def pvs(machine: Machine, size: int, uid: str) -> str:
     """Parallels' own description of the same machine, config.pvs, with a UUID; `size` is the disk file's own."""
     given = {**machine.__dict__, "mebibytes": machine.capacity // 2**20, "on_disk": size // 2**20}
     return _PVS.format(**given, uid=uid)
+
+
+def hyperv(machine: Machine) -> str:
+    """The same machine for Vagrant's import into Hyper-V."""
+    return _HYPERV.format(**machine.__dict__)
 
 
 def parallels(disk: str, capacity: int, block: int, uid: str) -> str:

@@ -83,6 +83,20 @@ TOOLS = (
     Tool("skopeo", "export to oci", _apt("skopeo"), ("skopeo", "--version"), required=False),
     Tool("zstd", "export --compress zstd", _apt("zstd"), ("zstd", "--version"), required=False),
     Tool(
+        "vagrant",
+        "up --target qemu",
+        _apt("vagrant vagrant-libvirt libvirt-daemon-system"),
+        ("vagrant", "--version"),
+        required=False,
+    ),
+    Tool(
+        "docker compose",
+        "up --target docker",
+        _apt("docker-compose"),
+        ("sh", "-c", "docker compose version 2>/dev/null || docker-compose version 2>/dev/null"),
+        required=False,
+    ),
+    Tool(
         "goldsmith.core",
         "the example's definition",
         "ansible-galaxy collection install goldsmith.core",

@@ -6,6 +6,7 @@ Every artifact is read back and compared with its source before it gets its name
 from __future__ import annotations
 
 import contextlib
+import fcntl
 import json
 import os
 import re
@@ -14,20 +15,16 @@ import shutil
 import tarfile
 import tempfile
 import time
-import uuid
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any, Literal
+from typing import Any
 
-from goldsmith import collect, compare, config, descriptors, docker, files, policy, proc
+from goldsmith import collect, compare, config, docker, export_disk, files, policy, proc, vagrant
 from goldsmith import disk as disks
 from goldsmith.errors import GoldsmithError, UsageError, nearest
+from goldsmith.export_disk import Disk, Format, extract, refused
 from goldsmith.progress import Progress
-
-PARALLELS_BLOCK = 2**20
-LARGEST_MEMBER = 8 * 2**30 - 1
-"""Bytes that a file in an OVA may have: its kind of tar archive counts no further."""
 
 LAID_DOWN = frozenset({"/.dockerenv", "/etc", "/etc/hosts", "/etc/mtab", "/etc/resolv.conf"})
 """What Docker puts into every container that has none: `docker export` shows it, the image does not have it."""
@@ -35,40 +32,10 @@ _ACCESS_LIST = "system.posix_acl_"
 _OCI_SETTINGS = ["User", "ExposedPorts", "Env", "Entrypoint", "Cmd", "Volumes", "WorkingDir", "Labels", "StopSignal"]
 
 
-@dataclass(frozen=True)
-class Format:
-    """A format: what its name ends in, what it is made of, and with which of QEMU's options.
-
-    `packing`: what `--compress` does: pack the file (`outside`), choose the compression that the format itself has
-    (`inside`), or nothing (`none`). `disk`: what the disk's file ends in, where it is but a part.
-    """
-
-    name: str
-    suffix: str
-    made_of: Literal["disk", "docker"]
-    packing: Literal["outside", "inside", "none"]
-    options: str = ""
-    disk: str = ""
-
-    @property
-    def driver(self) -> str:
-        """QEMU's name of the format that the disk has."""
-        return disks.DRIVERS[self.disk or self.suffix]
-
-
-_STREAM = f"subformat=streamOptimized,adapter_type=lsilogic,hwversion={descriptors.HARDWARE}"
 FORMATS = {
     form.name: form
     for form in (
-        Format("raw", ".raw", "disk", "outside"),
-        Format("qcow2", ".qcow2", "disk", "inside"),
-        Format("vmdk", ".vmdk", "disk", "none", _STREAM),
-        Format("ova", ".ova", "disk", "none", _STREAM, ".vmdk"),
-        Format("vdi", ".vdi", "disk", "outside"),
-        Format("vhdx", ".vhdx", "disk", "outside", "subformat=dynamic"),
-        # Without force_size the disk grows to what a geometry of 1990 can say, and Hyper-V sees another size than QEMU.
-        Format("vhd", ".vhd", "disk", "outside", "subformat=dynamic,force_size=on"),
-        Format("parallels", ".pvm", "disk", "none", f"cluster_size={PARALLELS_BLOCK}", ".hds"),
+        *export_disk.FORMATS,
         Format("oci", ".oci.tar", "docker", "inside"),
         Format("tar", ".tar", "docker", "outside"),
     )
@@ -76,20 +43,6 @@ FORMATS = {
 COMPRESSIONS = {"zstd": ".zst", "gzip": ".gz"}
 QCOW2 = {"zstd": "compression_type=zstd,cluster_size=1M", "gzip": "compression_type=zlib"}
 """QEMU's options for a qcow2 that is compressed within: cluster by cluster, and zstd packs large ones better."""
-
-
-@dataclass(frozen=True)
-class Disk:
-    """A disk image to export: its file, QEMU's name of its format, and the bytes that a machine sees."""
-
-    path: Path
-    driver: str
-    size: int
-
-    kind = "disk"
-
-    def __str__(self) -> str:
-        return f"the disk image {self.path}"
 
 
 @dataclass(frozen=True)
@@ -160,21 +113,6 @@ def names(name: str, form: Format, compress: str) -> list[str]:
     return [main, f"{main}.sha256", *([f"{name}.vmx"] if form.name == "vmdk" else [])]
 
 
-def convert_argv(disk: Disk, form: Format, target: Path, compress: str) -> list[str]:
-    """Write the disk in another format. Pure."""
-    argv = ["qemu-img", "convert", "-f", disk.driver, "-O", form.driver]
-    if form.options:
-        argv += ["-o", form.options]
-    if compress and form.name == "qcow2":
-        argv += ["-c", "-o", QCOW2[compress]]
-    return [*argv, str(disk.path), str(target)]
-
-
-def compare_argv(disk: Disk, form: Format, target: Path) -> list[str]:
-    """Does a machine see the same in both? Pure."""
-    return ["qemu-img", "compare", "-f", disk.driver, "-F", form.driver, str(disk.path), str(target)]
-
-
 def skopeo_argv(saved: str, target: str, tag: str, compress: str) -> list[str]:
     """Turn what `docker save` wrote into an OCI archive; both names without a colon. Pure."""
     packing = ["--dest-compress-format", compress] if compress else []
@@ -215,10 +153,11 @@ def disk(path: Path) -> Disk:
     return Disk(path.resolve(), driver, size)
 
 
-def source(text: str, project: Path) -> tuple[Disk | Image, str, Path]:
+def source(text: str, project: Path, made_of: str) -> tuple[Disk | Image, str, Path]:
     """What to export, the name of its artifacts, and the folder that they go to by default.
 
-    `docker-image:NAME`, a file (a disk image), or the name of an image in goldsmith.yml.
+    `docker-image:NAME`, a file (a disk image), or the name of an image in goldsmith.yml: its disk, where the formats
+    are made of a disk (`made_of`), else its Docker image.
 
     Raises:
         UsageError: there is no such file or image.
@@ -238,6 +177,11 @@ def source(text: str, project: Path) -> tuple[Disk | Image, str, Path]:
             f'there is no file {text}, and no image "{text}" in a {config.FILE_NAME}',
             hint=f"{near}SOURCE is a disk image, an image of {config.FILE_NAME}, or docker-image:NAME",
         )
+    if made_of == "disk":
+        path = loaded.output / "images" / text / "qemu" / f"{text}.qcow2"
+        if not path.is_file():
+            raise UsageError(f'there is no disk of "{text}"', hint=f"`goldsmith build {text} --target qemu` makes it")
+        return disk(path), text, loaded.output / "export"
     return _image(f"goldsmith/{text}", f"`goldsmith build {text}` makes it"), text, loaded.output / "export"
 
 
@@ -256,18 +200,21 @@ def export(
 ) -> list[Artifact]:
     """Write the source in these formats as `folder`/`name`.SUFFIX, each with a .sha256 file.
 
+    A box has its version in its name too, and is entered into the catalogue beside it, where older ones stay.
+
     Raises:
         UsageError: a format is not made of such a source, or its name is taken by something that it may not replace.
         ToolError: a program is missing.
         GoldsmithError: it can't be written, or what was written is not the source. Nothing is left of the export then,
             and what earlier ones left still stands.
     """
+    boxes = any(form.provider for form in chosen)
+    release = export_disk.release_of(what.path, name) if boxes and isinstance(what, Disk) else None
+    stems = {form.name: f"{name}-{release.version}" if release and form.provider else name for form in chosen}
     for form in chosen:
-        if form.made_of != what.kind:
-            fit = [each.name for each in FORMATS.values() if each.made_of == what.kind]
-            raise UsageError(f"{what} can't become {form.name}", hint=f"it can become: {', '.join(fit)}")
-        for taken in names(name, form, compress):
-            _check_free(what, form, folder / taken)
+        _check_form(what, form, [folder / each for each in names(stems[form.name], form, compress)])
+    if release:
+        read_catalogue(folder, release)
     for program in _need(chosen, compress):
         proc.require(program)
     made = []
@@ -276,9 +223,9 @@ def export(
             started = time.monotonic()
             parts = work / form.name
             parts.mkdir()
-            target = parts / f"{name}{form.suffix}"
+            target = parts / f"{stems[form.name]}{form.suffix}"
             if isinstance(what, Disk):
-                _export_disk(what, form, target, progress, compress)
+                export_disk.write(what, form, target, progress, compress=compress, release=release)
             else:
                 _export_image(what, form, target, progress, compress)
             if compress and form.packing == "outside":
@@ -288,10 +235,45 @@ def export(
             seconds = round(time.monotonic() - started, 3)
             made.append(Artifact(form.name, folder / target.name, size, digest, seconds))
             progress.row(form.name).ok += 1
-        with proc.uninterrupted():
-            for form in chosen:
-                _publish(work / form.name, folder, work)
+        with proc.uninterrupted(), _alone(folder):
+            if release:
+                _write_catalogue(work, folder, release, [each for each in made if FORMATS[each.format].provider])
+            # The catalogue last: it names what is there.
+            for part in (*(form.name for form in chosen), *(["catalogue"] if release else [])):
+                _publish(work / part, folder, work)
     return made
+
+
+def catalogue(folder: Path, name: str) -> Path:
+    """Where the catalogue of an artifact's boxes is, in this folder: what Vagrant takes as `config.vm.box_url`."""
+    return folder / f"{name}.metadata.json"
+
+
+def read_catalogue(folder: Path, release: vagrant.Release) -> dict[str, Any]:
+    """The catalogue of these boxes that is there; empty where there is none.
+
+    Raises:
+        UsageError: what has its name is something else.
+    """
+    path = catalogue(folder, release.name.rpartition("/")[2])
+    return vagrant.read_catalogue(path.read_text(), path, release.name) if path.exists() else {}
+
+
+def _write_catalogue(work: Path, folder: Path, release: vagrant.Release, boxes: Sequence[Artifact]) -> None:
+    made = {FORMATS[box.format].provider: (box.path.resolve().as_uri(), box.sha256) for box in boxes}
+    found = vagrant.catalogue(read_catalogue(folder, release), release, made)
+    files.write_json(catalogue(work / "catalogue", release.name.rpartition("/")[2]), found)
+
+
+@contextlib.contextmanager
+def _alone(folder: Path) -> Iterator[None]:
+    """No other export publishes into this folder meanwhile. The folder itself is the lock."""
+    handle = os.open(folder, os.O_RDONLY | os.O_DIRECTORY)
+    try:
+        fcntl.flock(handle, fcntl.LOCK_EX)
+        yield
+    finally:
+        os.close(handle)
 
 
 @contextlib.contextmanager
@@ -316,13 +298,17 @@ def _workplace(folder: Path) -> Iterator[Path]:
         raise
 
 
-def _check_free(what: Disk | Image, form: Format, target: Path) -> None:
-    """An artifact may replace an artifact, and nothing else."""
-    if isinstance(what, Disk) and target.exists() and target.samefile(what.path):
-        raise UsageError(f"{target} is the source itself", hint="write elsewhere with --output")
-    ours = form.name == "parallels" and (target / "config.pvs").exists()
-    if target.is_dir() and not ours:
-        raise UsageError(f"{target} is a folder", hint="move it away, or write elsewhere with --output")
+def _check_form(what: Disk | Image, form: Format, targets: Sequence[Path]) -> None:
+    """The format is made of such a source, and an artifact replaces an artifact and nothing else."""
+    if form.made_of != what.kind:
+        fit = [each.name for each in FORMATS.values() if each.made_of == what.kind]
+        raise UsageError(f"{what} can't become {form.name}", hint=f"it can become: {', '.join(fit)}")
+    for target in targets:
+        if isinstance(what, Disk) and target.exists() and target.samefile(what.path):
+            raise UsageError(f"{target} is the source itself", hint="write elsewhere with --output")
+        ours = form.name == "parallels" and (target / "config.pvs").exists()
+        if target.is_dir() and not ours:
+            raise UsageError(f"{target} is a folder", hint="move it away, or write elsewhere with --output")
 
 
 def _publish(parts: Path, folder: Path, work: Path) -> None:
@@ -352,20 +338,13 @@ def _write_checksums(parts: Path, target: Path) -> str:
     return digests.get(target) or files.sha256(sums)
 
 
-def _refused(form: Format, why: str) -> GoldsmithError:
-    return GoldsmithError(
-        f"{form.name}: what was written is not the source: {why}",
-        hint="nothing was kept; check this machine's disk and memory, and export again",
-    )
-
-
 def _pack(path: Path, form: Format, compress: str, progress: Progress) -> Path:
     progress.task(form.name, f"{form.name}: compress with {compress}")
     digest = files.sha256(path)
     proc.run(pack_argv(path, compress))
     packed = path.with_name(path.name + COMPRESSIONS[compress])
     if _unpacked_digest(packed, compress) != digest:
-        raise _refused(form, f"{packed.name} unpacks to something else")
+        raise refused(form, f"{packed.name} unpacks to something else")
     return packed
 
 
@@ -373,102 +352,6 @@ def _unpacked_digest(path: Path, compress: str) -> str:
     """Of what a compressed file holds, without laying it down. One that is damaged has another digest, or none."""
     script = '"$1" --decompress --stdout <"$2" | sha256sum'
     return proc.run(["sh", "-c", script, "sh", compress, str(path)]).text.partition(" ")[0]
-
-
-# Disks
-
-
-def _export_disk(what: Disk, form: Format, target: Path, progress: Progress, compress: str) -> None:
-    progress.task(form.name, f"{form.name}: convert")
-    machine = descriptors.Machine(target.stem, f"{target.stem}.vmdk", what.size)
-    if form.name == "ova":
-        _ova(what, form, target, machine, progress)
-        return
-    if form.name == "parallels":
-        image = _parallels(what, form, target)
-    else:
-        image = target
-        proc.run(convert_argv(what, form, image, compress))
-    if form.name == "vmdk":
-        target.with_suffix(".vmx").write_text(descriptors.vmx(machine))
-    progress.task(form.name, f"{form.name}: read back")
-    _check_disk(what, form, image)
-
-
-def _parallels(what: Disk, form: Format, target: Path) -> Path:
-    """A bundle: a folder with the machine's description, and a folder for its disk; gives the disk's file."""
-    folder = target / f"{target.stem}.hdd"
-    folder.mkdir(parents=True)
-    image = folder / f"{folder.name}.0.{descriptors.PARALLELS_DISK}.hds"
-    uid = str(uuid.uuid4())
-    # First, for not every size can be.
-    descriptor = descriptors.parallels(image.name, what.size, PARALLELS_BLOCK, uid)
-    (folder / "DiskDescriptor.xml").write_text(descriptor)
-    proc.run(convert_argv(what, form, image, ""))
-    machine = descriptors.Machine(target.stem, folder.name, what.size)
-    (target / "config.pvs").write_text(descriptors.pvs(machine, image.stat().st_size, uid))
-    return image
-
-
-def _check_disk(what: Disk, form: Format, image: Path) -> None:
-    answer = proc.run(compare_argv(what, form, image), check=False)
-    said = (answer.text or answer.error).splitlines() or [f"exit code {answer.code}"]
-    # Of two sizes it only warns, if nothing but zeros is in the longer end; a partition table's copy lies at the end.
-    if answer.code != 0 or len(said) > 1:
-        raise _refused(form, said[0] if answer.code == 0 else said[-1])
-
-
-def _ova(what: Disk, form: Format, target: Path, machine: descriptors.Machine, progress: Progress) -> None:
-    """An archive of descriptor, checksums and disk, in the order in which they are read from a stream."""
-    parts = target.parent.parent / "ova-parts"
-    parts.mkdir()
-    image = parts / machine.disk
-    proc.run(convert_argv(what, form, image, ""))
-    size = image.stat().st_size
-    if size > LARGEST_MEMBER:
-        raise GoldsmithError("an OVA holds no disk file of more than 8 GiB", hint="export vmdk instead")
-    descriptor = parts / f"{machine.name}.ovf"
-    descriptor.write_text(descriptors.ovf(machine, size))
-    sums = parts / f"{machine.name}.mf"
-    sums.write_text(descriptors.checksums({path.name: files.sha256(path) for path in (descriptor, image)}))
-    with tarfile.open(target, "w", format=tarfile.USTAR_FORMAT) as archive:
-        for path in (descriptor, sums, image):
-            archive.add(path, path.name, filter=_anonymous)
-    shutil.rmtree(parts)
-    progress.task(form.name, f"{form.name}: read back")
-    _check_ova(what, form, target, machine)
-
-
-def _anonymous(member: tarfile.TarInfo) -> tarfile.TarInfo:
-    """Who made an archive on this machine is nobody's business."""
-    member.uid = member.gid = 0
-    member.uname = member.gname = "root"
-    member.mode = 0o644
-    return member
-
-
-def _check_ova(what: Disk, form: Format, target: Path, machine: descriptors.Machine) -> None:
-    parts = target.parent.parent / "ova-unpacked"
-    parts.mkdir()
-    names = [f"{machine.name}.ovf", f"{machine.name}.mf", machine.disk]
-    with tarfile.open(target, "r:") as archive:
-        if archive.getnames() != names:
-            raise _refused(form, f"it holds {', '.join(archive.getnames())}")
-        for name in names:
-            _extract(archive, name, parts / name)
-    said = descriptors.read_checksums((parts / names[1]).read_text())
-    if said != {name: files.sha256(parts / name) for name in (names[0], names[2])}:
-        raise _refused(form, "its own checksums do not hold")
-    _check_disk(what, form, parts / machine.disk)
-    shutil.rmtree(parts)
-
-
-def _extract(archive: tarfile.TarFile, name: str, target: Path) -> None:
-    member = archive.extractfile(name)
-    if member is None:
-        raise GoldsmithError(f"{archive.name!r}: {name} is no file")
-    with member, target.open("wb") as stream:
-        shutil.copyfileobj(member, stream, 2**20)
 
 
 # Docker images
@@ -511,13 +394,13 @@ def _check_oci(what: Image, form: Format, target: Path) -> None:
 
         def blob(digest: str) -> Path:
             path = parts / digest.replace(":", "-")
-            _extract(archive, f"blobs/{digest.replace(':', '/')}", path)
+            extract(archive, f"blobs/{digest.replace(':', '/')}", path)
             if f"sha256:{files.sha256(path)}" != digest:
-                raise _refused(form, f"the blob {digest} is damaged")
+                raise refused(form, f"the blob {digest} is damaged")
             return path
 
         parts.mkdir()
-        _extract(archive, "index.json", parts / "index.json")
+        extract(archive, "index.json", parts / "index.json")
         index = json.loads((parts / "index.json").read_text())
         manifest = json.loads(blob(index["manifests"][0]["digest"]).read_text())
         settings = json.loads(blob(manifest["config"]["digest"]).read_text())
@@ -528,10 +411,10 @@ def _check_oci(what: Image, form: Format, target: Path) -> None:
             layers.append(f"sha256:{_unpacked_digest(path, compression)}")
             path.unlink()
     if not layers == settings["rootfs"]["diff_ids"] == what.inspected["RootFS"]["Layers"]:
-        raise _refused(form, "its layers are not the image's")
+        raise refused(form, "its layers are not the image's")
     for key in _OCI_SETTINGS:
         if (settings["config"].get(key) or None) != (what.inspected["Config"].get(key) or None):
-            raise _refused(form, f"its setting {key} is not the image's")
+            raise refused(form, f"its setting {key} is not the image's")
     shutil.rmtree(parts)
 
 
@@ -548,7 +431,7 @@ def _check_tar(what: Image, form: Format, target: Path, saved: Path) -> None:
     found = compare.compare(one, other, policy.Policy()).differences
     wrong = sorted({each.key for each in found if each.kind != "equal" and not dockers_own(each)})
     if wrong:
-        raise _refused(form, f"{wrong[0]} differs, and {len(wrong) - 1} more" if wrong[1:] else f"{wrong[0]} differs")
+        raise refused(form, f"{wrong[0]} differs, and {len(wrong) - 1} more" if wrong[1:] else f"{wrong[0]} differs")
 
 
 def dockers_own(each: compare.Difference) -> bool:

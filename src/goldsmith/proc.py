@@ -31,6 +31,7 @@ INSTALL = {
     "qemu-system-x86_64": "apt-get install qemu-system-x86",
     "skopeo": "apt-get install skopeo",
     "ssh": "apt-get install openssh-client",
+    "vagrant": "apt-get install vagrant vagrant-libvirt libvirt-daemon-system",
     "zstd": "apt-get install zstd",
 }
 """Program -> the command that installs it on Debian."""

@@ -14,7 +14,7 @@ import pytest
 from goldsmith import __version__
 from tests.paths import EXAMPLE, FIXTURES
 
-COMMANDS = ("init", "doctor", "build", "converge", "collect", "compare", "hygiene", "verify", "export", "clean")
+COMMANDS = ("init", "doctor", "build", "converge", "collect", "compare", "hygiene", "verify", "export", "up", "clean")
 
 
 def run(*arguments: str, cwd: Path = EXAMPLE, **environment: str) -> subprocess.CompletedProcess[str]:
@@ -46,6 +46,7 @@ def test_help_lists_the_exit_codes() -> None:
     ("words", "known"),
     [
         ("goldsmith build w", ["web"]),
+        ("goldsmith up w", ["web"]),
         ("goldsmith export disk.raw --format v", ["vmdk", "vdi", "vhdx", "vhd"]),
         ("goldsmith export disk.raw --compress z", ["zstd"]),
     ],

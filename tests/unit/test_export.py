@@ -9,7 +9,7 @@ from typing import Any
 import pytest
 from rich.console import Console
 
-from goldsmith import docker, export, proc
+from goldsmith import docker, export, export_disk, proc
 from goldsmith.compare import Difference
 from goldsmith.errors import GoldsmithError, UsageError
 from goldsmith.progress import Progress
@@ -32,13 +32,13 @@ IMAGE = export.Image("goldsmith/web", {"Id": "sha256:1", "RepoTags": ["goldsmith
 )
 def test_convert(name: str, compress: str, options: list[str]) -> None:
     form = export.FORMATS[name]
-    argv = export.convert_argv(DISK, form, Path("/out/web"), compress)
+    argv = export_disk.convert_argv(DISK, form, Path("/out/web"), compress)
     assert argv[:6] == ["qemu-img", "convert", "-f", "qcow2", "-O", form.driver]
     assert argv[6:] == [*options, "/images/web.qcow2", "/out/web"]
 
 
 def test_compare_says_both_formats_and_guesses_none() -> None:
-    argv = export.compare_argv(DISK, export.FORMATS["vhd"], Path("/out/web.vhd"))
+    argv = export_disk.compare_argv(DISK, export.FORMATS["vhd"], Path("/out/web.vhd"))
     assert argv[2:] == ["-f", "qcow2", "-F", "vpc", "/images/web.qcow2", "/out/web.vhd"]
 
 
@@ -100,18 +100,18 @@ def test_a_format_that_is_not_made_of_the_source(what: Any, name: str, tmp_path:
 @pytest.mark.parametrize("text", ["ssh:web1", "nothing.raw"])
 def test_a_source_that_is_none(text: str, tmp_path: Path) -> None:
     with pytest.raises(UsageError) as caught:
-        export.source(text, tmp_path)
+        export.source(text, tmp_path, "docker")
     assert "docker-image:NAME" in caught.value.hint
 
 
 def test_a_source_by_its_name_in_the_project(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(docker, "inspect_image", lambda reference: {"Id": f"sha256:{reference}"})
-    what, name, folder = export.source("web", EXAMPLE)
+    what, name, folder = export.source("web", EXAMPLE, "docker")
     assert (what.kind, str(what), name) == ("docker", "the Docker image goldsmith/web", "web")
     assert folder == EXAMPLE / "artifacts/export"
     monkeypatch.setattr(docker, "inspect_image", lambda _reference: None)
     with pytest.raises(UsageError, match="no Docker image goldsmith/web here") as caught:
-        export.source("web", EXAMPLE)
+        export.source("web", EXAMPLE, "docker")
     assert "goldsmith build web" in caught.value.hint
 
 
