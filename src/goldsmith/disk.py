@@ -8,15 +8,13 @@ from __future__ import annotations
 import contextlib
 import json
 import os
-import secrets
-import tempfile
 import uuid
 from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path
 from types import TracebackType
 
-from goldsmith import docker, proc, resources
+from goldsmith import docker, files, proc, resources
 from goldsmith.errors import GoldsmithError, UsageError
 
 DRIVERS = {
@@ -146,10 +144,9 @@ def opened(path: Path) -> Iterator[Workshop]:
     if not path.is_file():
         raise UsageError(f"there is no disk {path}", hint="name a disk's file, as in disk:web.qcow2")
     whole(path, format_of(path))
-    with tempfile.TemporaryDirectory(prefix="goldsmith-disk-") as name:
-        folder = Path(name)
+    with files.temporary_folder("disk") as folder:
         convert(path, folder / "disk.raw")
-        with Workshop(_tools(), folder, secrets.token_hex(6)) as workshop:
+        with Workshop(_tools(), folder, docker.new_build()) as workshop:
             workshop.read(folder / "disk.raw", str(path))
             yield workshop
 
