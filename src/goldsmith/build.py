@@ -170,6 +170,22 @@ def _plan(
     pull: bool,
     anew: bool,
 ) -> Plan:
+    base, found = prepared_base(image, target, progress, pull=pull)
+    digest = definition.digest(project, image)
+    tools = definition.tool_versions()
+    template = resources.folder("packer")
+    made_with = [*template.glob("*.pkr.hcl"), *(template.glob("*.py") if target != "docker" else [])]
+    key = definition.content_key(digest, found["Id"], tools, made_with)
+    waivers = policy.of_project(project).waivers
+    return Plan(name, image, target, engine, base, found["Id"], digest, tools, key, folder, waivers, anew)
+
+
+def prepared_base(image: config.Image, target: str, progress: Progress, *, pull: bool) -> tuple[str, dict[str, Any]]:
+    """The name of what a machine starts from, and what Docker says of it; it is made if it is not there.
+
+    Raises:
+        GoldsmithError: it can't be had.
+    """
     label = re.sub(r"[^A-Za-z0-9_.-]+", "-", image.base)
     base = f"goldsmith/base:{label}"
     found = None if pull else docker.inspect_image(base)
@@ -182,13 +198,7 @@ def _plan(
             proc.run(["docker", "rmi", "--force", base, f"{base}-tools"])
             found = None
         found = found or _make_base(base, ["--disk", f"goldsmith/base:{label}"], progress)
-    digest = definition.digest(project, image)
-    tools = definition.tool_versions()
-    template = resources.folder("packer")
-    made_with = [*template.glob("*.pkr.hcl"), *(template.glob("*.py") if target != "docker" else [])]
-    key = definition.content_key(digest, found["Id"], tools, made_with)
-    waivers = policy.of_project(project).waivers
-    return Plan(name, image, target, engine, base, found["Id"], digest, tools, key, folder, waivers, anew)
+    return base, found
 
 
 def _make_base(tag: str, arguments: list[str], progress: Progress) -> dict[str, Any]:

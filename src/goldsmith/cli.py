@@ -19,6 +19,7 @@ import goldsmith
 from goldsmith import build as building
 from goldsmith import (
     build_disk,
+    build_together,
     config,
     docker,
     doctor,
@@ -156,19 +157,25 @@ def _engines(incomplete: str) -> list[str]:
 
 @app.command()
 def build(
-    image: Annotated[
-        str, typer.Argument(help="Name of the image in goldsmith.yml.", autocompletion=_image_names, show_default=False)
+    images: Annotated[
+        list[str],
+        typer.Argument(
+            metavar="IMAGE...",
+            help="Names of images in goldsmith.yml. Several are built side by side.",
+            autocompletion=_image_names,
+            show_default=False,
+        ),
     ],
-    target: Annotated[
-        str,
+    targets: Annotated[
+        list[str] | None,
         typer.Option(
             "--target",
             "-t",
-            help="Kind of image: docker or qemu. Default: the first of `targets:` in goldsmith.yml.",
+            help="Kind of image: docker or qemu; may be repeated. Default: the first of `targets:` in goldsmith.yml.",
             autocompletion=_targets,
             show_default=False,
         ),
-    ] = "",
+    ] = None,
     engine: Annotated[
         str,
         typer.Option(
@@ -184,28 +191,63 @@ def build(
     as_json: JsonOption = False,
     project: ProjectOption = HERE,
 ) -> None:
-    """Build a golden image with Packer, from the same playbook that converges live hosts.
+    """Build golden images with Packer, from the same playbook that converges live hosts.
 
     A Docker image is tagged goldsmith/IMAGE:latest and by its content key; manifest and provenance lie in
     artifacts/images/IMAGE. A virtual machine's disk lies in artifacts/images/IMAGE/qemu, with the same records; it gets
     its name once a copy of it has booted and the roles' assertions hold there. With nothing changed, nothing is built.
     An image that is not clean (see goldsmith hygiene) is no image: that ends with 3. A build that fails or is
-    interrupted leaves nothing behind.
+    interrupted leaves nothing behind, and of several the others go on.
 
-    Example:  goldsmith build web --target qemu
+    Examples:  goldsmith build web --target qemu
+               goldsmith build web db --target docker --target qemu
     """
     loaded = config.load(project)
+    jobs = build_together.jobs(loaded, images, targets or [])
+    if len(jobs) > 1:
+        _build_together(loaded, project, jobs, engine=engine, force=force, pull=pull, verbose=verbose, as_json=as_json)
+        return
+    [(image, target)] = jobs
     with Progress(err, f"build {image}") as progress:
         built = building.build(
             loaded, image, progress, target=target, engine=engine, force=force, pull=pull, verbose=verbose
         )
     if as_json:
         _print_json(built.to_json())
-        return
-    how = "is up to date: nothing changed" if built.cached else f"built in {built.seconds:.0f} s"
-    out.print(f"[bold green]{built.reference}[/] {how}", highlight=False)
-    out.print(f"  manifest    {_short(built.manifest)}", highlight=False, soft_wrap=True)
-    out.print(f"  provenance  {_short(built.provenance)}", highlight=False, soft_wrap=True)
+    else:
+        _print_built(built.to_json())
+
+
+def _build_together(
+    loaded: config.Project,
+    project: Path,
+    jobs: list[tuple[str, str]],
+    *,
+    engine: str,
+    force: bool,
+    pull: bool,
+    verbose: bool,
+    as_json: bool,
+) -> None:
+    if engine:
+        raise UsageError("--engine is for one image and target", hint="build that one by itself")
+    with Progress(err, f"build {len(jobs)} images") as progress:
+        outcomes = build_together.run(loaded, project, jobs, progress, force=force, pull=pull, verbose=verbose)
+    if as_json:
+        _print_json([outcome.to_json() for outcome in outcomes])
+    for outcome in [] if as_json else outcomes:
+        if outcome.built:
+            _print_built(outcome.built)
+        else:
+            out.print(f"[bold red]{outcome.image} {outcome.target}[/] failed ({outcome.exit_code})", highlight=False)
+    raise typer.Exit(build_together.exit_code(outcomes))
+
+
+def _print_built(built: dict[str, Any]) -> None:
+    how = "is up to date: nothing changed" if built["cached"] else f"built in {built['seconds']:.0f} s"
+    out.print(f"[bold green]{built['reference']}[/] {how}", highlight=False)
+    out.print(f"  manifest    {_short(Path(built['manifest']))}", highlight=False, soft_wrap=True)
+    out.print(f"  provenance  {_short(Path(built['provenance']))}", highlight=False, soft_wrap=True)
 
 
 @app.command()

@@ -5,10 +5,12 @@ from __future__ import annotations
 import contextlib
 import ctypes
 import os
+import queue
 import shutil
 import signal
 import subprocess
 import threading
+import time
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -172,6 +174,61 @@ def run(
         reason = lines[-1] if lines else f"exit code {done.code}"
         raise GoldsmithError(f"{' '.join(argv[:3])} failed: {reason}")
     return done
+
+
+def run_together(
+    commands: Sequence[Sequence[str]], at_once: int, on_line: Callable[[int, str], None]
+) -> Iterator[tuple[int, Completed]]:
+    """Run programs side by side, at most `at_once` at a time; each comes back with its number when it has ended.
+
+    Every line of a program's standard error goes to `on_line`, with the program's number, and is not kept. When this
+    process is interrupted, or an error goes through, all get SIGINT, and `GRACE` seconds to clean up.
+    """
+    heard: queue.Queue[tuple[int, str | Completed]] = queue.Queue()
+    running: dict[int, subprocess.Popen[bytes]] = {}
+    waiting = list(enumerate(commands))
+
+    def hear(number: int, process: subprocess.Popen[bytes]) -> None:
+        assert process.stderr is not None  # noqa: S101 - Popen was given a pipe
+        for line in process.stderr:
+            heard.put((number, line.decode(errors="replace").rstrip("\r\n")))
+        stdout, _ = process.communicate()
+        heard.put((number, Completed(tuple(commands[number]), process.returncode, stdout, b"")))
+
+    try:
+        while waiting or running:
+            while waiting and len(running) < at_once:
+                number, argv = waiting.pop(0)
+                process = subprocess.Popen(
+                    (require(argv[0]), *argv[1:]),
+                    stdin=subprocess.DEVNULL,
+                    stdout=subprocess.PIPE,
+                    stderr=subprocess.PIPE,
+                    start_new_session=True,
+                    preexec_fn=_end_with_us,  # noqa: PLW1509 - one system call, of a library that is loaded
+                )
+                running[number] = process
+                threading.Thread(target=hear, args=(number, process), daemon=True).start()
+            number, what = heard.get()
+            if isinstance(what, str):
+                on_line(number, what)
+            else:
+                del running[number]
+                yield number, what
+    except BaseException:
+        with uninterrupted():
+            for process in running.values():
+                with contextlib.suppress(ProcessLookupError):
+                    os.killpg(process.pid, signal.SIGINT)
+            end = time.monotonic() + GRACE
+            for process in running.values():
+                try:
+                    process.wait(max(0.0, end - time.monotonic()))
+                except subprocess.TimeoutExpired:
+                    with contextlib.suppress(ProcessLookupError):
+                        os.killpg(process.pid, signal.SIGKILL)
+                    process.wait()
+        raise
 
 
 def _end_with_us() -> None:

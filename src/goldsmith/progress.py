@@ -49,6 +49,11 @@ class Progress:
     def seconds(self) -> float:
         return time.monotonic() - self._started
 
+    @property
+    def live(self) -> bool:
+        """Whether there is a table; else lines tell what goes on."""
+        return self._console.is_terminal
+
     def say(self, text: str) -> None:
         """A line that stays."""
         self._console.print(escape(text), highlight=False, soft_wrap=True)
@@ -75,5 +80,5 @@ class Progress:
         table.add_column("task", no_wrap=True, overflow="ellipsis", ratio=1)
         for host, row in self._rows.items():
             task = Text(row.task) if row.state == "running" else Text(row.state, style="bold red")
-            table.add_row(host, str(row.ok), str(row.changed), str(row.failed), task)
+            table.add_row(host, *(str(count or "") for count in (row.ok, row.changed, row.failed)), task)
         return table

@@ -83,6 +83,39 @@ def test_a_program_ends_with_the_process_that_was_killed(tmp_path: Path) -> None
     await_condition(lambda: not proc.alive(number))
 
 
+def test_programs_run_side_by_side(tmp_path: Path) -> None:
+    """Each of two waits for what the other one makes; the third has to wait for its turn."""
+    meet = 'touch "$0/$1"; until [ -e "$0/$2" ]; do sleep 0.05; done; echo "$1" >&2; echo out-$1; exit $3'
+    commands = [
+        ["sh", "-c", meet, str(tmp_path), "a", "b", "0"],
+        ["sh", "-c", meet, str(tmp_path), "b", "a", "3"],
+        ["sh", "-c", meet, str(tmp_path), "c", "a", "0"],
+    ]
+    lines: list[tuple[int, str]] = []
+    ended = dict(proc.run_together(commands, 2, lambda number, line: lines.append((number, line))))
+    assert sorted(lines) == [(0, "a"), (1, "b"), (2, "c")]
+    assert {number: (done.code, done.text) for number, done in ended.items()} == {
+        0: (0, "out-a"),
+        1: (3, "out-b"),
+        2: (0, "out-c"),
+    }
+
+
+def test_all_programs_that_run_side_by_side_may_clean_up(tmp_path: Path) -> None:
+    clean = 'trap "touch $0/cleaned-$1; exit 1" INT; touch "$0/$1"; echo ready >&2; while :; do sleep 0.05; done'
+    commands = [["sh", "-c", clean, str(tmp_path), name] for name in "ab"]
+    heard: list[int] = []
+
+    def interrupt(number: int, _line: str) -> None:
+        heard.append(number)
+        if len(heard) == 2:
+            os.kill(os.getpid(), signal.SIGTERM)
+
+    with pytest.raises(proc.Interrupted), proc.interruptible():
+        list(proc.run_together(commands, 2, interrupt))
+    assert sorted(path.name for path in tmp_path.glob("cleaned-*")) == ["cleaned-a", "cleaned-b"]
+
+
 def await_condition(condition: Callable[[], bool]) -> None:
     end = time.monotonic() + 30
     while not condition():
