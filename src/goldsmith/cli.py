@@ -600,9 +600,10 @@ def clean(
         bool, typer.Option("--cache", help="The stages from which builds go on, too: the next ones begin anew.")
     ] = False,
 ) -> None:
-    """Remove what builds, verifications and exports that were killed left in Docker, and disks in the making.
+    """Remove what builds, verifications and exports that were killed left: containers, images and disks in the making,
+    temporary folders.
 
-    Images that were built stay.
+    Images that were built stay, and so does all that a build that runs has.
     """
     removed = docker.remove_abandoned(["build", "verify", "export"]) + files.remove_abandoned()
     if cache:
