@@ -15,6 +15,7 @@ _TASK = re.compile(r"^(?:TASK|RUNNING HANDLER) \[(?P<name>.*)\] \**$")
 _ORIGIN = re.compile(r"^Origin: (?P<where>.+:\d+):\d+$")
 _ERROR = re.compile(r"^(?:\[ERROR\]|ERROR!):? (?P<message>.+)$")
 _DONE = re.compile(r"^(?P<how>ok|changed): \[[^\]]+\](?: => |$)")
+_CLOSED = re.compile(r"^Shared connection to \S+ closed\.$")
 _FATAL = re.compile(
     r"^(?:fatal|failed): \[(?P<host>[^\]]+)\]:? (?:FAILED! |UNREACHABLE! |\(item=.*?\) )=> (?P<result>\{.*)$"
 )
@@ -96,7 +97,7 @@ def _message(result: str) -> str:
 def failure_message(result: dict[str, object]) -> str:
     """One line from a failed task's result: its message, and the end of what the program itself said."""
     message = str(result.get("msg") or "").strip()
-    said = str(result.get("stderr") or result.get("module_stderr") or "").strip().splitlines()
+    said = _said(result, "stderr", "module_stderr") or _said(result, "stdout")
     items = result.get("results")
     if isinstance(items, list):
         failed = [item for item in items if isinstance(item, dict) and item.get("failed")]
@@ -106,3 +107,9 @@ def failure_message(result: dict[str, object]) -> str:
     if said and said[-1] not in message:
         first = f"{first}: {said[-1]}"
     return first
+
+
+def _said(result: dict[str, object], *streams: str) -> list[str]:
+    """What the program wrote. On a terminal all of it is output, and SSH has the last word."""
+    text = next((str(result[stream]) for stream in streams if result.get(stream)), "")
+    return [line for line in text.strip().splitlines() if not _CLOSED.match(line)]

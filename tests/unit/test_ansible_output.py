@@ -63,3 +63,10 @@ def test_message_of_a_loop_is_that_of_the_item_that_failed() -> None:
 @pytest.mark.parametrize("source", ["docker.image", "qemu.disk"])
 def test_each_source_that_we_build_is_read(source: str) -> None:
     assert Reader().feed(f"    {source}: TASK [goldsmith.core.seal : Seal] ******") == "goldsmith.core.seal : Seal"
+
+
+def test_what_a_program_said_on_a_terminal_is_told_and_not_who_closed_it() -> None:
+    closed = "Shared connection to web1 closed.\r\n"
+    result = {"msg": "non-zero return code", "rc": 1, "stderr": closed, "stdout": "out of luck\r\n"}
+    assert failure_message(result) == "non-zero return code: out of luck"
+    assert failure_message({**result, "stdout": ""}) == "non-zero return code"
