@@ -179,6 +179,11 @@ def test_tmp_is_mounted_at_the_next_boot(host: Any, variables: dict[str, Any]) -
     assert host.check_output("systemctl is-enabled tmp.mount") == "enabled"
     unit = settings_in(host.file("/etc/systemd/system/tmp.mount").content_string)
     assert unit["Options"] == variables["hardening_tmp_options"].replace("%", "%%")
+    assert unit["ConditionPathExists"] == "!/run/goldsmith-tmp-at-next-boot"
+    if host.run("mountpoint -q /tmp").rc:
+        # A service with a /tmp of its own asks for the mount.
+        host.check_output("systemd-run --quiet --wait --property=PrivateTmp=yes true")
+        assert host.run("mountpoint -q /tmp").rc != 0
     # What debconf runs, it does not run there.
     assert host.check_output("apt-config dump APT::ExtractTemplates::TempDir").endswith('"/var/lib/apt";')
 
