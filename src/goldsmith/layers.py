@@ -20,9 +20,7 @@ from pathlib import Path
 from typing import IO, Any
 
 from goldsmith.errors import GoldsmithError
-
-WHITEOUT = ".wh."
-OPAQUE = ".wh..wh..opq"
+from goldsmith.tree import OPAQUE, WHITEOUT, content_of
 
 
 @dataclass(eq=False)
@@ -45,13 +43,15 @@ def squash(source: Path, target: Path, below: int, tag: str) -> None:
     """
     try:
         with tarfile.open(source) as archive, tarfile.open(target, "w", format=tarfile.PAX_FORMAT) as out:
-            [described] = json.load(_file(archive, "manifest.json"))
-            config = json.load(_file(archive, described["Config"]))
+            [described] = json.load(content_of(archive, "manifest.json"))
+            config = json.load(content_of(archive, described["Config"]))
             names = described["Layers"]
             merged = target.with_suffix(".layer")
             try:
                 with contextlib.ExitStack() as opened:
-                    above = [opened.enter_context(tarfile.open(fileobj=_file(archive, name))) for name in names[below:]]
+                    above = [
+                        opened.enter_context(tarfile.open(fileobj=content_of(archive, name))) for name in names[below:]
+                    ]
                     _write(merged, merge(above))
                 with merged.open("rb") as stream:
                     identity = hashlib.file_digest(stream, "sha256").hexdigest()
@@ -77,13 +77,6 @@ def _change(config: dict[str, Any], below: int, identity: str) -> None:
     steps = config.get("history") or []
     full = [number for number, step in enumerate(steps) if not step.get("empty_layer")]
     config["history"] = steps[: full[below - 1] + 1] + steps[-1:]
-
-
-def _file(archive: tarfile.TarFile, name: str) -> IO[bytes]:
-    found = archive.extractfile(name)
-    if found is None:
-        raise tarfile.ReadError(f"{name} is no file")
-    return found
 
 
 def _add(out: tarfile.TarFile, name: str, data: bytes) -> None:

@@ -120,8 +120,13 @@ def playbook(project: config.Project, image: config.Image, work: Path) -> Path:
     if not config.is_collection_name(image.playbook):
         return project.root / image.playbook
     wrapper = work / "playbook.yml"
-    wrapper.write_text(f"- ansible.builtin.import_playbook: {image.playbook}\n")
+    wrapper.write_text(imported(image.playbook))
     return wrapper
+
+
+def imported(playbook: str) -> str:
+    """A playbook that does no more than import one of a collection. Pure."""
+    return f"- name: The image's definition\n  ansible.builtin.import_playbook: {playbook}\n"
 
 
 def command(source: str, variables: Path) -> list[str]:

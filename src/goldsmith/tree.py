@@ -28,8 +28,10 @@ Kind = Literal["file", "directory", "link", "other"]
 KERNEL_VIEWS = frozenset({"/dev", "/proc", "/sys"})
 """Folders that hold nothing of a system at rest, even if something is mounted there."""
 
-_WHITEOUT = ".wh."
-_OPAQUE = ".wh..wh..opq"
+WHITEOUT = ".wh."
+"""How the name begins of what is in a layer of a Docker image to say that a lower layer's file is gone."""
+OPAQUE = ".wh..wh..opq"
+"""What says that all is gone that lower layers have in its folder."""
 
 
 @dataclass(frozen=True, eq=False)
@@ -115,7 +117,7 @@ def of_docker_archive(path: Path) -> Iterator[Tree]:
         names, settings = _described(archive)
         tree = Tree(settings=settings)
         for number, name in enumerate(names, 1):
-            layer = layers.enter_context(_members(_member(archive, name)))
+            layer = layers.enter_context(_members(content_of(archive, name)))
             _lay(tree, layer, f"layer {number} of {len(names)}")
         yield tree
 
@@ -179,7 +181,12 @@ def _members(stream: IO[bytes]) -> Iterator[tarfile.TarFile]:
             yield archive
 
 
-def _member(archive: tarfile.TarFile, name: str) -> IO[bytes]:
+def content_of(archive: tarfile.TarFile, name: str) -> IO[bytes]:
+    """The content of one file of an archive.
+
+    Raises:
+        tarfile.ReadError: there is none of that name.
+    """
     try:
         source = archive.extractfile(name)
     except KeyError:
@@ -192,8 +199,8 @@ def _member(archive: tarfile.TarFile, name: str) -> IO[bytes]:
 def _described(archive: tarfile.TarFile) -> tuple[list[str], dict[str, str]]:
     """The names of an image's layers, and its settings."""
     try:
-        [image] = json.load(_member(archive, "manifest.json"))
-        return image["Layers"], _settings(json.load(_member(archive, image["Config"])))
+        [image] = json.load(content_of(archive, "manifest.json"))
+        return image["Layers"], _settings(json.load(content_of(archive, image["Config"])))
     except (KeyError, TypeError, ValueError) as error:
         raise tarfile.ReadError(f"it does not describe one image: {error}") from error
 
@@ -205,10 +212,10 @@ def _lay(tree: Tree, archive: tarfile.TarFile, layer: str) -> None:
     for member in archive:
         path = _absolute(member.name)
         folder, _, name = path.rpartition("/")
-        if layer and name == _OPAQUE:
+        if layer and name == OPAQUE:
             _hide(tree, folder, itself=False)
-        elif layer and name.startswith(_WHITEOUT):
-            _hide(tree, f"{folder}/{name.removeprefix(_WHITEOUT)}")
+        elif layer and name.startswith(WHITEOUT):
+            _hide(tree, f"{folder}/{name.removeprefix(WHITEOUT)}")
         elif member.islnk():
             links.append((path, _absolute(member.linkname)))
         else:

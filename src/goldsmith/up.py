@@ -16,7 +16,7 @@ from typing import Any
 
 import yaml
 
-from goldsmith import build, config, docker, export, export_disk, files, inventory, machine, proc, vagrant
+from goldsmith import build, config, docker, export, export_disk, files, inventory, machine, packer, proc, vagrant
 from goldsmith.errors import GoldsmithError, ToolError, UsageError
 from goldsmith.progress import Progress
 
@@ -115,7 +115,7 @@ def _start_machine(project: config.Project, name: str, folder: Path, progress: P
     if not key.exists():
         proc.run(["ssh-keygen", "-q", "-t", "ed25519", "-N", "", "-C", f"goldsmith up {name}", "-f", str(key)])
     if config.is_collection_name(project.image(name).playbook):
-        files.write(folder / "site.yml", _imported(project.image(name).playbook).encode())
+        files.write(folder / "site.yml", packer.imported(project.image(name).playbook).encode())
     files.write(file, text.encode())
     before = running(folder)
     start_vagrant(folder, progress)
@@ -123,11 +123,6 @@ def _start_machine(project: config.Project, name: str, folder: Path, progress: P
         return started
     anew = f"`vagrant destroy`, and goldsmith up again, makes it anew of {release.version}"
     return replace(started, note=f"this machine was made of {before}; {anew}")
-
-
-def _imported(playbook: str) -> str:
-    """A playbook that does no more than import one of a collection: Vagrant wants a file. Pure."""
-    return f"- name: The image's definition\n  ansible.builtin.import_playbook: {playbook}\n"
 
 
 def _machine(project: config.Project, name: str, folder: Path, release: vagrant.Release, catalogue: Path) -> vagrant.Up:
