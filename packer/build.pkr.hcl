@@ -9,9 +9,10 @@ locals {
 
   # How Ansible reaches the machine, by the type of its source. A type that is not here is an error, not a guess.
   connection = {
-    # Straight into the container; Ansible's work files go to the tmpfs, not into the image.
+    # Straight into the container, by community.docker.docker: the short name is the one that Mitogen knows, too.
+    # Ansible's work files go to the tmpfs, not into the image.
     docker = [
-      "ansible_connection=community.docker.docker",
+      "ansible_connection=docker",
       "ansible_host={{ build `ID` }}",
       "ansible_user=root",
       "ansible_remote_tmp=/tmp/.ansible",

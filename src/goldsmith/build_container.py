@@ -3,8 +3,11 @@
 from __future__ import annotations
 
 import contextlib
+import importlib.util
 import json
 import os
+import shutil
+import sys
 from collections.abc import Iterator
 from pathlib import Path
 
@@ -56,16 +59,32 @@ def run(project: config.Project, plan: Plan, build_id: str, progress: Progress, 
 
 
 def _environment(root: Path, orders: Path) -> dict[str, str]:
-    """With which Ansible has our callback beside the user's, and the callback its orders."""
+    """With which Ansible has our callback beside the user's, and the callback its orders; and Mitogen, if it is there
+    and the user has not chosen a strategy."""
     os.environ.update(definition.ansible_environment(root))
     from ansible import constants  # noqa: PLC0415 - reads the configuration, and takes 0.2 s
 
     plugins = [*constants.DEFAULT_CALLBACK_PLUGIN_PATH, str(Path(__file__).parent / "callback_plugins")]
-    return {
+    environment = {
         "GOLDSMITH_STAGES": str(orders),
         "ANSIBLE_CALLBACK_PLUGINS": os.pathsep.join(map(str, plugins)),
         "ANSIBLE_CALLBACKS_ENABLED": ",".join([*constants.CALLBACKS_ENABLED, "goldsmith_stages"]),
     }
+    strategies = _mitogen()
+    if strategies and constants.DEFAULT_STRATEGY in {"linear", "ansible.builtin.linear"}:
+        folders = [*constants.DEFAULT_STRATEGY_PLUGIN_PATH, str(strategies)]
+        environment["ANSIBLE_STRATEGY"] = "mitogen_linear"
+        environment["ANSIBLE_STRATEGY_PLUGINS"] = os.pathsep.join(map(str, folders))
+    return environment
+
+
+def _mitogen() -> Path | None:
+    """Where Mitogen's strategies are, if the Ansible that Packer finds is the one that has them."""
+    ansible = shutil.which("ansible-playbook")
+    found = importlib.util.find_spec("ansible_mitogen")
+    if found is None or found.origin is None or ansible is None or Path(ansible).parent != Path(sys.executable).parent:
+        return None
+    return Path(found.origin).parent / "plugins" / "strategy"
 
 
 @contextlib.contextmanager

@@ -7,6 +7,7 @@ the top. Judged elsewhere, and so left out too: the policy, and goldsmith.yml be
 
 from __future__ import annotations
 
+import contextlib
 import hashlib
 import importlib.metadata
 import json
@@ -55,6 +56,8 @@ def tool_versions() -> dict[str, str]:
     """Versions of what builds and converges. Those of Python packages are read, not asked for: a cached
     build has less than a second."""
     versions = {name: importlib.metadata.version(name) for name in ("ansible", "ansible-core", "goldsmith")}
+    with contextlib.suppress(importlib.metadata.PackageNotFoundError):
+        versions["mitogen"] = importlib.metadata.version("mitogen")
     packer = proc.run(["packer", "version"], env={"CHECKPOINT_DISABLE": "1"}).text.splitlines()
     versions["packer"] = packer[0].removeprefix("Packer v")
     return versions

@@ -259,7 +259,7 @@ def test_container_is_reached_without_ssh_and_no_hook_runs(packer: Path) -> None
     assert code == 0, said
     log = Path("log").read_text()
     assert (
-        "web-image ansible_connection=community.docker.docker ansible_host=c0ffee ansible_user=root "
+        "web-image ansible_connection=docker ansible_host=c0ffee ansible_user=root "
         "ansible_remote_tmp=/tmp/.ansible ansible_python_interpreter=/usr/bin/python3 "
         f"inventory_dir='{Path.cwd()}/inventory'\n"
     ) in log
