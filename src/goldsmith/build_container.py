@@ -75,6 +75,8 @@ def _environment(root: Path, orders: Path) -> dict[str, str]:
         folders = [*constants.DEFAULT_STRATEGY_PLUGIN_PATH, str(strategies)]
         environment["ANSIBLE_STRATEGY"] = "mitogen_linear"
         environment["ANSIBLE_STRATEGY_PLUGINS"] = os.pathsep.join(map(str, folders))
+        # Mitogen does not read this of the inventory, and would work in /root, which stays in the image.
+        environment["ANSIBLE_REMOTE_TMP"] = "/tmp/.ansible"
     return environment
 
 
