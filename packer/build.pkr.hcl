@@ -5,7 +5,13 @@ locals {
   directory  = abspath(var.inventory_directory == "" ? var.inventory : var.inventory_directory)
   repository = var.repository == "" ? "goldsmith/${var.name}" : var.repository
 
-  dpkg_settings = "/etc/dpkg/dpkg.cfg.d"
+  # While a container is built: what is set, and where packages are kept that the next build need not fetch.
+  dpkg_settings = "/etc/dpkg/dpkg.cfg.d/goldsmith-build"
+  apt_settings  = "/etc/apt/apt.conf.d/zz-goldsmith-build"
+  packages      = "/run/goldsmith-packages"
+  package_cache = var.package_cache == "" ? [] : [
+    "--mount", "type=volume,source=${var.package_cache},destination=${local.packages},volume-label=org.goldsmith.owner=cache",
+  ]
 
   # How Ansible reaches the machine, by the type of its source. A type that is not here is an error, not a guess.
   connection = {
@@ -86,8 +92,27 @@ build {
     remote_folder = "/var/tmp"
     inline = [
       "until [ -S /run/systemd/private ]; do sleep 0.1; done; systemctl is-system-running --wait || :",
-      "mkdir -p ${local.dpkg_settings} && echo force-unsafe-io >${local.dpkg_settings}/goldsmith-build",
+      "mkdir -p ${dirname(local.dpkg_settings)} && echo force-unsafe-io >${local.dpkg_settings}",
     ]
+  }
+
+  # Packages that an earlier build fetched, for the same distribution, are linked into a folder of this build's own, which
+  # the roles may empty; before dpkg works, what was fetched anew is linked back. What a killed build left goes after a day.
+  dynamic "provisioner" {
+    for_each = var.package_cache == "" ? [] : [local.packages]
+    labels   = ["shell"]
+    content {
+      only          = ["docker.image"]
+      remote_folder = "/var/tmp"
+      inline = [
+        "command -v apt-get >/dev/null || exit 0",
+        ". /etc/os-release && cd ${provisioner.value} && all=$PWD/$ID-$VERSION_ID own=$PWD/build-${var.build_id}",
+        "find . -maxdepth 1 -name 'build-*' -mmin +1440 -exec rm -r {} +",
+        "mkdir -p $all $own && find $all -name '*.deb' -exec ln -t $own {} +",
+        "printf 'Dir::Cache::archives \"%s/\";\\n' $own >${local.apt_settings}",
+        "printf 'DPkg::Pre-Invoke {\"ln -f %s/*.deb %s/ 2>/dev/null || :\";};\\n' $own $all >>${local.apt_settings}",
+      ]
+    }
   }
 
   dynamic "provisioner" {
@@ -169,7 +194,7 @@ build {
   provisioner "shell" {
     only          = ["docker.image"]
     remote_folder = "/var/tmp"
-    inline        = ["rm ${local.dpkg_settings}/goldsmith-build"]
+    inline        = ["rm -rf ${local.dpkg_settings} ${local.apt_settings} ${local.packages}/build-${var.build_id}"]
   }
 
   # The manifest of what becomes an AMI, over Packer's own connection: the key is out of the machine by now. /run is in

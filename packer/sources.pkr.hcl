@@ -70,7 +70,7 @@ source "docker" "image" {
 
   # systemd is PID 1 while the roles run, as on a live host. With a control group namespace of its own it would take
   # the host's root group, which is mounted here, for its own.
-  run_command = [
+  run_command = concat(local.package_cache, [
     "-d",
     "--stop-signal", "SIGRTMIN+3",
     "--label", "org.goldsmith.owner=build",
@@ -86,7 +86,7 @@ source "docker" "image" {
     "-e", "container=docker",
     "{{ .Image }}",
     "/lib/systemd/systemd",
-  ]
+  ])
 
   changes = concat([
     "CMD [\"/lib/systemd/systemd\"]",

@@ -108,6 +108,12 @@ variable "tags" {
   description = "Docker tags of the result."
 }
 
+variable "package_cache" {
+  type        = string
+  default     = "goldsmith-packages"
+  description = "Docker volume that keeps Debian packages from one build to the next. Empty: none."
+}
+
 variable "changes" {
   type        = list(string)
   default     = []

@@ -22,6 +22,7 @@ if as_root docker version >/dev/null 2>&1; then
   for image in $images; do
     as_root docker rmi --force "$image" || :
   done
+  as_root docker volume ls --quiet --filter "$label=cache" | as_root xargs --no-run-if-empty docker volume rm || :
 fi
 for daemon in dockerd libvirtd virtlogd; do
   pid=$(cat ".cache/$daemon.pid" 2>/dev/null || :)

@@ -597,7 +597,10 @@ def up(
 def clean(
     project: ProjectOption = HERE,
     cache: Annotated[
-        bool, typer.Option("--cache", help="The stages from which builds go on, too: the next ones begin anew.")
+        bool,
+        typer.Option(
+            "--cache", help="Stages from which builds go on, and Debian packages, too: the next ones begin anew."
+        ),
     ] = False,
 ) -> None:
     """Remove what builds, verifications and exports that were killed left: containers, images and disks in the making,
@@ -607,7 +610,7 @@ def clean(
     """
     removed = docker.remove_abandoned(["build", "verify", "export"]) + files.remove_abandoned()
     if cache:
-        removed += docker.remove(f"{docker.OWNER}=stage")
+        removed += docker.remove(f"{docker.OWNER}=stage") + docker.remove(f"{docker.OWNER}=cache")
     if (project / config.FILE_NAME).exists() or project != HERE:
         for folder in sorted(config.load(project).output.glob("images/*/*")):
             removed += build_disk.clear(folder)

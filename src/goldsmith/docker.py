@@ -90,7 +90,8 @@ def saved(image_id: str) -> Iterator[Path]:
 
 
 def remove(label: str) -> list[str]:
-    """Remove every container, and image, with that label (`key` or `key=value`); gives what was removed."""
+    """Remove every container, image and volume with that label (`key` or `key=value`); gives what was removed. A volume
+    that a build uses stays."""
     removed = []
     containers = proc.run(["docker", "ps", "--all", "--quiet", "--filter", f"label={label}"]).text.split()
     if containers:
@@ -101,6 +102,9 @@ def remove(label: str) -> list[str]:
     if images:
         proc.run(["docker", "rmi", "--force", *images])
         removed += [f"image {name}" for name in images]
+    for volume in proc.run(["docker", "volume", "ls", "--quiet", "--filter", f"label={label}"]).text.split():
+        if proc.run(["docker", "volume", "rm", volume], check=False).code == 0:
+            removed.append(f"volume {volume}")
     return removed
 
 
