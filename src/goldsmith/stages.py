@@ -96,7 +96,10 @@ def load(file: Path) -> tuple[Inputs, list[Stage]]:
 
 
 def changed(before: Inputs, now: Inputs) -> set[str]:
-    """Labels of roles whose tasks, handlers, templates or files are others than they were. Pure."""
+    """Labels of roles whose tasks, handlers, templates or files are others than they were; none, where there was no
+    build before. Pure."""
+    if not before.common:
+        return set()
     return {role for role in before.roles.keys() | now.roles.keys() if before.roles.get(role) != now.roles.get(role)}
 
 

@@ -128,3 +128,8 @@ def test_orders_name_folders_of_roles_that_changed(project: config.Project) -> N
     assert orders["changed"] == [str(project.root / "roles/b")]
     assert orders["tag"] == "goldsmith/stage:b1"
     assert orders["from"] is None
+
+
+def test_nothing_has_changed_where_nothing_was_built_before(project: config.Project) -> None:
+    now, _ = look(project)
+    assert stages.changed(Inputs(""), now) == set()
