@@ -263,8 +263,16 @@ def test_container_is_reached_without_ssh_and_no_hook_runs(packer: Path) -> None
         "ansible_remote_tmp=/tmp/.ansible ansible_python_interpreter=/usr/bin/python3 "
         f"inventory_dir='{Path.cwd()}/inventory'\n"
     ) in log
-    assert said.count("Provisioning with shell script") == 2  # dpkg's setting, made and removed
+    assert "--mount type=volume,source=goldsmith-packages,destination=/run/goldsmith-packages," in log
+    assert said.count("Provisioning with shell script") == 3  # settings of dpkg and apt, made and removed
     assert log.endswith("docker tag sha256:abc goldsmith/web:latest\n")
+
+
+def test_packages_are_not_kept_where_nobody_wants_it(packer: Path) -> None:
+    code, said = run("build", "-only=docker.image", "-var=package_cache=")
+    assert code == 0, said
+    assert "type=volume" not in Path("log").read_text()
+    assert said.count("Provisioning with shell script") == 2
 
 
 def test_hooks_run_before_and_after_the_roles(packer: Path) -> None:
