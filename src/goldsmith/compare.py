@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Collection, Iterator, Mapping
+from collections.abc import Collection, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from typing import Any, Literal
 
@@ -56,11 +56,25 @@ class Difference:
 
 
 @dataclass(frozen=True)
+class Refused:
+    """A rule that explains nothing, `why`, and how many differences it would have explained.
+
+    `expired`: its day is over. `too_broad`: it fits more of its section than a rule may without saying so.
+    """
+
+    rule: Rule
+    kind: Literal["expired", "too_broad"]
+    why: str
+    differences: int
+
+
+@dataclass(frozen=True)
 class Comparison:
     """What `compare` found. `differences`: the unexplained first, then by section, key and attribute.
 
-    `not_compared`: (section, why). `unused`: rules of the policy that could have applied and fitted nothing;
-    `counts`: things looked at in each section.
+    `not_compared`: (section, why). `unused`: rules of the policy that could have applied and fitted nothing; `refused`:
+    those that explain nothing though they fit; `unowned`: those of the user's that name no owner; `counts`: things
+    looked at in each section.
     """
 
     a: str
@@ -71,6 +85,8 @@ class Comparison:
     not_compared: tuple[tuple[str, str], ...] = ()
     unused: tuple[Rule, ...] = ()
     unused_reference: tuple[Rule, ...] = ()
+    refused: tuple[Refused, ...] = ()
+    unowned: tuple[Rule, ...] = ()
     counts: dict[str, int] = field(default_factory=dict)
     policy: str = "none"
     warnings: tuple[str, ...] = ()
@@ -135,17 +151,13 @@ def judge(a: Manifest, b: Manifest, found: Found, policy: Policy, groups: Groups
     and warnings count here, not their sections."""
     scopes = (a.scope, b.scope)
     policy = policy.of_machines({name: (groups or {}).get(name, ()) for name in (called(a.name), called(b.name))})
-    used: set[int] = set()
-    judged = []
-    by_identity = {id(rule): rule for rule in policy.rules}
-    for difference in found.differences:
-        rule = policy.find(difference, scopes)
-        if rule is None:
-            judged.append(difference)
-        else:
-            used.add(id(rule))
-            judged.append(replace(difference, reason=rule.reason, rule=rule))
-    unused = {key for key, rule in by_identity.items() if key not in used and rule.applies(scopes)}
+    rules, too_broad = _assign(found, policy.rules, scopes)
+    judged = [
+        replace(difference, reason=rule.reason, rule=rule) if rule else difference
+        for difference, rule in zip(found.differences, rules, strict=True)
+    ]
+    fitted = {id(rule) for rule in rules} | {id(each.rule) for each in too_broad}
+    unused = {id(rule) for rule in policy.rules if id(rule) not in fitted and rule.applies(scopes)}
     return Comparison(
         a=a.name or "A",
         b=b.name or "B",
@@ -155,10 +167,58 @@ def judge(a: Manifest, b: Manifest, found: Found, policy: Policy, groups: Groups
         not_compared=found.not_compared,
         unused=tuple(rule for rule in policy.own if id(rule) in unused),
         unused_reference=tuple(rule for rule in policy.reference if id(rule) in unused),
+        refused=(*_expired(judged, policy, scopes), *too_broad),
+        unowned=tuple(rule for rule in policy.own if not rule.owner),
         counts=found.counts,
         policy=policy.name,
         warnings=tuple(f"{side}: {each}" for side, one in (("A", a), ("B", b)) for each in one.warnings),
     )
+
+
+def _assign(found: Found, rules: Sequence[Rule], scopes: tuple[str, str]) -> tuple[list[Rule | None], list[Refused]]:
+    """The rule that explains each difference, the first that fits; and those that fit too much, and explain nothing."""
+    left = [rule for rule in rules if rule.applies(scopes)]
+    refused: list[Refused] = []
+    while True:
+        chosen = _first_fitting(found.differences, left, scopes)
+        over = list(_too_broad(found, chosen))
+        if not over:
+            return chosen, refused
+        refused += over
+        gone = {id(each.rule) for each in over}
+        left = [rule for rule in left if id(rule) not in gone]
+
+
+def _first_fitting(
+    differences: Iterable[Difference], rules: Iterable[Rule], scopes: tuple[str, str]
+) -> list[Rule | None]:
+    by_section: dict[str, list[Rule]] = {}
+    for rule in rules:
+        by_section.setdefault(rule.section, []).append(rule)
+    return [
+        next((rule for rule in by_section.get(each.section, ()) if rule.explains(each, scopes)), None)
+        for each in differences
+    ]
+
+
+def _too_broad(found: Found, chosen: Iterable[Rule | None]) -> Iterator[Refused]:
+    fitting: dict[int, tuple[Rule, list[str]]] = {}
+    for difference, rule in zip(found.differences, chosen, strict=True):
+        if rule:
+            fitting.setdefault(id(rule), (rule, []))[1].append(difference.key)
+    for rule, keys in fitting.values():
+        fits, facts = len(set(keys)), found.counts.get(rule.section, 0)
+        may = rule.may_explain(facts)
+        if fits > may:
+            why = f"fits {fits:,} of {facts:,} facts and may explain {may:,}: narrow it, or say `broad: true`"
+            yield Refused(rule, "too_broad", why, len(keys))
+
+
+def _expired(judged: Iterable[Difference], policy: Policy, scopes: tuple[str, str]) -> Iterator[Refused]:
+    left = [each for each in judged if not each.explained]
+    for rule in policy.expired:
+        why = f"expired: {rule.expires} was its last day; ask its owner, {rule.owner}"
+        yield Refused(rule, "expired", why, sum(rule.explains(each, scopes) for each in left))
 
 
 def called(name: str) -> str:

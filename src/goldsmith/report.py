@@ -146,8 +146,15 @@ def _notes(comparison: Comparison) -> list[RenderableType]:
         notes.append(Text(f"Not compared: {section}: {why}", style="yellow"))
     for warning in comparison.warnings:
         notes.append(Text(f"Warning: {visible(warning)}", style="yellow"))
+    for each in comparison.refused:
+        again = f"; {each.differences} difference{_s(each.differences)} it would explain" if each.differences else ""
+        notes.append(Text(f"Rule {each.rule} explains nothing: {each.why}{again}", style="bold yellow"))
     for rule in comparison.unused:
         notes.append(Text(f"Unused rule: {rule}", style="yellow"))
+    if comparison.unowned:
+        count = len(comparison.unowned)
+        text = f"{count} rule{_s(count)} of the policy without an owner: name one with `owner:`, once will do"
+        notes.append(Text(text, style="dim"))
     if comparison.unused_reference:
         count = len(comparison.unused_reference)
         text = f"{count} rule{_s(count)} of the reference policy fitted nothing here; --json names them"
@@ -181,6 +188,7 @@ def to_json(comparison: Comparison) -> dict[str, Any]:
                 "explained": difference.explained,
                 "reason": difference.reason,
                 "rule": str(difference.rule) if difference.rule else None,
+                "owner": difference.rule.owner if difference.rule else None,
             }
             for difference in comparison.differences
         ],
@@ -190,6 +198,18 @@ def to_json(comparison: Comparison) -> dict[str, Any]:
             for rules, is_reference in ((comparison.unused, False), (comparison.unused_reference, True))
             for rule in rules
         ],
+        "refused_rules": [
+            {
+                "rule": str(each.rule),
+                "reason": each.rule.reason,
+                "owner": each.rule.owner,
+                "kind": each.kind,
+                "why": each.why,
+                "differences": each.differences,
+            }
+            for each in comparison.refused
+        ],
+        "rules_without_owner": [str(rule) for rule in comparison.unowned],
         "warnings": list(comparison.warnings),
     }
 

@@ -206,6 +206,63 @@ def test_two_rules_alike_are_both_counted() -> None:
     assert len(found.unused) == 1
 
 
+def many(count: int, differing: int) -> tuple[Manifest, Manifest]:
+    """Machines with as many files each, of which some differ in mode and owner."""
+    here = {f"/x/{number}": FILE for number in range(count)}
+    there = {f"/x/{number}": {**FILE, "mode": "0600", "owner": "x"} for number in range(differing)}
+    return machine("a", files=here), machine("b", files={**here, **there})
+
+
+@pytest.mark.parametrize(
+    ("facts", "differing", "fields", "explained"),
+    [
+        (400, 20, {}, True),  # 5 %
+        (400, 21, {}, False),
+        (400, 21, {"broad": True}, True),
+        (20, 10, {}, True),  # so many in any case
+        (20, 11, {}, False),
+    ],
+)
+def test_a_rule_that_fits_too_much_explains_nothing(
+    facts: int, differing: int, fields: dict[str, Any], explained: bool
+) -> None:
+    broad = rule(key="/x/*", **fields)
+    found = compare(*many(facts, differing), Policy("p", (broad,)))
+    assert found.ok is explained
+    if not explained:
+        [refused] = found.refused
+        assert (refused.rule, refused.kind, refused.differences) == (broad, "too_broad", 2 * differing)
+        assert f"fits {differing} of {facts} facts and may explain {max(10, facts // 20)}" in refused.why
+        assert found.unused == ()
+
+
+def test_what_a_too_broad_rule_leaves_others_may_explain() -> None:
+    broad, narrow, rest = rule(key="/x/**"), rule(key="/x/1*"), rule(key="/x/*")
+    found = compare(*many(400, 25), Policy("p", (broad, narrow), (rest,)))
+    assert found.ok
+    assert [each.rule for each in found.refused] == [broad]
+    assert {id(each.rule) for each in found.differences} == {id(narrow), id(rest)}
+
+
+def test_an_expired_rule_explains_nothing_and_says_who_is_asked() -> None:
+    old = rule(owner="web team", expires="2026-10-31")
+    other = rule(key="/other", owner="me", expires="2026-10-30")
+    a, b = machine("a", files={"/x": FILE, "/y": FILE}), machine("b", files={"/y": FILE})
+    found = compare(a, b, Policy("p", (), (), (), (old, other)))
+    assert short(found) == [("files", "/x", None, "only_a")]
+    assert not found.ok
+    assert [(each.rule, each.kind, each.differences) for each in found.refused] == [
+        (old, "expired", 1),
+        (other, "expired", 0),
+    ]
+    assert found.refused[0].why == "expired: 2026-10-31 was its last day; ask its owner, web team"
+
+
+def test_rules_that_nobody_owns_are_named() -> None:
+    mine, nobodys = rule(owner="me"), rule(key="/y")
+    assert compare(machine("a"), machine("b"), Policy("p", (mine, nobodys), (rule(),))).unowned == (nobodys,)
+
+
 @pytest.mark.parametrize("name", ["image-booted", "host"])
 def test_recorded_order_does_not_matter(name: str) -> None:
     one = recorded(name)

@@ -9,7 +9,7 @@ from typing import Any
 from rich.console import Console
 
 from goldsmith import report
-from goldsmith.compare import Comparison, Difference
+from goldsmith.compare import Comparison, Difference, Refused
 from goldsmith.policy import Rule
 
 RULE = Rule(section="files", key="/e*", reason="expected, and that is why it is so")
@@ -37,6 +37,7 @@ ONLY_A = Difference("packages", "nginx", None, "only_a", {"version": "1.22", "ar
 ONLY_B = Difference("files", "/b", None, "only_b", None, {"type": "file", "mode": "0644", "owner": "root"})
 CLONE = Difference("identity", "machine_id", "sha256", "equal", "5" * 64, "5" * 64)
 HIDDEN = Difference("files", "/h", None, "unreadable", {"type": "file"}, {"type": "file"})
+EXPIRED = Refused(RULE, "expired", "its day is over", 2)
 EXPLAINED = Difference("files", "/e1", "mode", "changed", "0644", "0600", RULE.reason, RULE)
 
 
@@ -46,6 +47,8 @@ def test_everything_is_said() -> None:
             *(ONLY_A, CHANGED, ONLY_B, HIDDEN, CLONE, EXPLAINED, EXPLAINED),
             not_compared=(("runtime.units", "A at rest: nothing runs"),),
             unused=(RULE,),
+            refused=(EXPIRED,),
+            unowned=(RULE,),
             unused_reference=(RULE, RULE),
             warnings=("B: /x: can't be read",),
         )
@@ -64,6 +67,8 @@ def test_everything_is_said() -> None:
         "2  files  expected, and that is why it is so",
         "Not compared: runtime.units: A at rest: nothing runs",
         "Unused rule: files /e*",
+        "Rule files /e* explains nothing: its day is over; 2 differences it would explain",
+        "1 rule of the policy without an owner",
         "2 rules of the reference policy fitted nothing here",
         "Warning: B: /x: can't be read",
         "DIFFERENT: 5 unexplained differences, 2 explained; 12,345 facts compared",
@@ -118,7 +123,13 @@ def test_values_in_words() -> None:
 
 
 def test_json_holds_all_of_it() -> None:
-    found = comparison(CHANGED, EXPLAINED, not_compared=(("runtime.units", "why"),), unused_reference=(RULE,))
+    found = comparison(
+        *(CHANGED, EXPLAINED),
+        not_compared=(("runtime.units", "why"),),
+        unused_reference=(RULE,),
+        refused=(EXPIRED,),
+        unowned=(RULE,),
+    )
     assert json.loads(json.dumps(report.to_json(found))) == {
         "schema": "goldsmith.comparison/1",
         "a": {"name": "image", "scope": "rest", "digest": "sha256:" + "1" * 64},
@@ -139,6 +150,7 @@ def test_json_holds_all_of_it() -> None:
                 "explained": False,
                 "reason": None,
                 "rule": None,
+                "owner": None,
             },
             {
                 "section": "files",
@@ -150,9 +162,21 @@ def test_json_holds_all_of_it() -> None:
                 "explained": True,
                 "reason": RULE.reason,
                 "rule": "files /e*",
+                "owner": None,
             },
         ],
         "not_compared": [{"section": "runtime.units", "why": "why"}],
         "unused_rules": [{"rule": "files /e*", "reason": RULE.reason, "reference": True}],
+        "refused_rules": [
+            {
+                "rule": "files /e*",
+                "reason": RULE.reason,
+                "owner": None,
+                "kind": "expired",
+                "why": "its day is over",
+                "differences": 2,
+            }
+        ],
+        "rules_without_owner": ["files /e*"],
         "warnings": [],
     }
