@@ -29,6 +29,9 @@ SECTIONS = (
 """The order in which sections are reported; one that is not listed comes after them."""
 
 _CLONES = ("machine_id", "dbus_machine_id", "ssh_host_key ", "docker_key", "docker_engine_id")
+_ABOUT = ("package", "path", "unit", "image", "target")
+_NOT_COMPARED = "package"
+"""Which package a path belongs to is described, not judged: dpkg's own records are compared."""
 _IDENTITY_ATTRIBUTES = ("mode", "owner", "group", "target")
 
 
@@ -38,7 +41,8 @@ class Difference:
 
     kind: `only_a` and `only_b` (the other side lacks it; `a` or `b` holds all its attributes), `changed` (one
     attribute; `a` and `b` hold its values), `unreadable` (neither side could be read, so nothing is proven),
-    `equal` (an identity that two machines share). `reason` is the policy's, None while nothing explains it.
+    `equal` (an identity that two machines share). `reason` is the policy's, None while nothing explains it. `about`
+    is what else the thing says of where it comes from (see `_ABOUT`), on either side, for its cause to be found.
     """
 
     section: str
@@ -49,6 +53,7 @@ class Difference:
     b: Any
     reason: str | None = None
     rule: Rule | None = None
+    about: Mapping[str, tuple[str, ...]] = field(default_factory=dict, compare=False, repr=False)
 
     @property
     def explained(self) -> bool:
@@ -260,25 +265,37 @@ def _section(name: str, side_a: Section, side_b: Section) -> Iterator[Difference
     for key in side_a.keys() | side_b.keys():
         one, other = side_a.get(key), side_b.get(key)
         if one is None:
-            yield Difference(name, key, None, "only_b", None, other)
+            yield Difference(name, key, None, "only_b", None, other, about=_about(other))
         elif other is None:
-            yield Difference(name, key, None, "only_a", one, None)
-        elif one != other:
-            yield from _attributes(name, key, one, other)
-        elif one.get("unreadable") or one.get("password") == "unknown":
-            yield Difference(name, key, None, "unreadable", one, other)
+            yield Difference(name, key, None, "only_a", one, None, about=_about(one))
+        else:
+            changed = list(_attributes(name, key, one, other)) if one != other else []
+            yield from changed
+            if not changed and (one.get("unreadable") or one.get("password") == "unknown"):
+                yield Difference(name, key, None, "unreadable", one, other, about=_about(one))
 
 
 def _attributes(section: str, key: str, one: Attributes, other: Attributes) -> Iterator[Difference]:
     """The attributes that differ. Of a thing that changed its type only that, since all others follow; and no size
     beside a digest that differs, for the same reason."""
+    about = _about(one, other)
     if one.get("type") != other.get("type"):
-        yield Difference(section, key, "type", "changed", one.get("type"), other.get("type"))
+        yield Difference(section, key, "type", "changed", one.get("type"), other.get("type"), about=about)
         return
     contents = one.get("sha256") != other.get("sha256")
     for name in one.keys() | other.keys():
-        if one.get(name) != other.get(name) and not (contents and name == "size"):
-            yield Difference(section, key, name, "changed", one.get(name), other.get(name))
+        skipped = name == _NOT_COMPARED or (contents and name == "size")
+        if one.get(name) != other.get(name) and not skipped:
+            yield Difference(section, key, name, "changed", one.get(name), other.get(name), about=about)
+
+
+def _about(*sides: Attributes | None) -> dict[str, tuple[str, ...]]:
+    found: dict[str, list[str]] = {}
+    for side in sides:
+        for name in _ABOUT:
+            value = (side or {}).get(name, [])
+            found.setdefault(name, []).extend(value if isinstance(value, list) else [str(value)])
+    return {name: tuple(dict.fromkeys(values)) for name, values in found.items() if values}
 
 
 def _identity(a: Manifest, b: Manifest) -> Iterator[Difference]:

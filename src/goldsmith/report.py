@@ -13,12 +13,9 @@ from rich.table import Table
 from rich.text import Text
 
 from goldsmith.compare import Comparison, Difference, rank
+from goldsmith.words import ABSENT, say, short, summary, visible
 
 SCHEMA = "goldsmith.comparison/1"
-
-_SHORT_DIGEST = 12
-_ABSENT = "-"
-_DIGESTS = ("sha256", "digest")
 
 
 def render(comparison: Comparison, console: Console | None = None, *, limit: int = 20) -> None:
@@ -65,8 +62,7 @@ def _heading(comparison: Comparison) -> Table:
     table.add_column(style="dim", no_wrap=True)
     sides = zip(("A", "B"), (comparison.a, comparison.b), comparison.scopes, comparison.digests, strict=True)
     for side, name, scope, digest in sides:
-        short = digest.removeprefix("sha256:")[:_SHORT_DIGEST]
-        table.add_row(side, Text(name), f"{'at rest' if scope == 'rest' else scope}  {short}")
+        table.add_row(side, Text(name), f"{'at rest' if scope == 'rest' else scope}  {short(digest)}")
     return table
 
 
@@ -99,34 +95,7 @@ def _cells(difference: Difference) -> tuple[Text, Text, Text]:
     if difference.kind == "unreadable":
         return what, Text("can't be read"), Text("can't be read")
     here = Text(summary(difference.a if difference.kind == "only_a" else difference.b))
-    return (what, here, Text(_ABSENT)) if difference.kind == "only_a" else (what, Text(_ABSENT), here)
-
-
-def summary(attributes: dict[str, Any]) -> str:
-    """A whole thing in a few words: its most telling attributes."""
-    telling = ("version", "type", "state", "active", "program", "uid", "gid", "mode", "owner", "target", "name")
-    words = [str(attributes[name]) for name in telling if attributes.get(name) not in (None, "")]
-    return visible(" ".join(words[:4])) or "there"
-
-
-def say(attribute: str | None, value: Any) -> str:
-    """One value in words: digests shortened, absence as a hyphen."""
-    if value is None:
-        return _ABSENT
-    if attribute in _DIGESTS and isinstance(value, str):
-        return value.removeprefix("sha256:")[:_SHORT_DIGEST]
-    if isinstance(value, bool):
-        return "yes" if value else "no"
-    if isinstance(value, list):
-        return visible(", ".join(map(str, value))) or "none"
-    if isinstance(value, dict):
-        return visible(", ".join(f"{name}={say('digest', each)}" for name, each in sorted(value.items())))
-    return visible(str(value)) or '""'
-
-
-def visible(text: str) -> str:
-    """A name on one line: what would move the cursor is shown as an escape."""
-    return "".join(each if each.isprintable() else each.encode("unicode_escape").decode() for each in text)
+    return (what, here, Text(ABSENT)) if difference.kind == "only_a" else (what, Text(ABSENT), here)
 
 
 def _explained(differences: Iterable[Difference]) -> Table:

@@ -131,6 +131,19 @@ def test_what_nobody_could_read_is_not_equal() -> None:
     assert not compare(machine("a", users={"root": user}), machine("b", users={"root": user}), NONE).ok
 
 
+def test_which_package_brings_a_path_is_no_difference_of_its_own() -> None:
+    """dpkg's own records say so too. It stands beside each difference, for its cause to be found."""
+    mine, other = {**FILE, "package": "x"}, {**FILE, "package": "y"}
+    assert compare(machine("a", files={"/x": mine}), machine("b", files={"/x": FILE}), NONE).differences == ()
+    [mode] = compare(
+        machine("a", files={"/x": {**mine, "mode": "0600"}}), machine("b", files={"/x": other}), NONE
+    ).differences
+    assert (mode.attribute, mode.about) == ("mode", {"package": ("x", "y")})
+    hidden = {"type": "file", "unreadable": True}
+    found = compare(machine("a", files={"/x": {**hidden, "package": "x"}}), machine("b", files={"/x": hidden}), NONE)
+    assert short(found) == [("files", "/x", None, "unreadable")]
+
+
 def test_an_equal_host_key_is_a_clone_and_its_public_half_no_second_one() -> None:
     a, b = machine("a"), machine("b")
     b = with_identity(with_identity(b, "ssh_host_key /k", sha256="key of a"), "ssh_host_key /k.pub", sha256="pub of a")

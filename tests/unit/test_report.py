@@ -8,7 +8,7 @@ from typing import Any
 
 from rich.console import Console
 
-from goldsmith import report
+from goldsmith import report, words
 from goldsmith.compare import Comparison, Difference, Refused
 from goldsmith.policy import Rule
 
@@ -53,7 +53,7 @@ def test_everything_is_said() -> None:
             warnings=("B: /x: can't be read",),
         )
     )
-    for words in (
+    for said in (
         "image",
         "at rest  111111111111",
         "packages  1 unexplained",
@@ -73,7 +73,7 @@ def test_everything_is_said() -> None:
         "Warning: B: /x: can't be read",
         "DIFFERENT: 5 unexplained differences, 2 explained; 12,345 facts compared",
     ):
-        assert words in text, words
+        assert said in text, said
     assert text.index("packages  1") < text.index("files  3") < text.index("identity  1") < text.index("Explained by")
     assert "/e1" not in text
     assert "\x1b" not in text
@@ -111,15 +111,15 @@ def test_markup_and_control_characters_in_names_are_only_text() -> None:
 
 
 def test_values_in_words() -> None:
-    assert report.say("hold", True) == "yes"
-    assert report.say("hold", None) == "-"
-    assert report.say("groups", []) == "none"
-    assert report.say("groups", ["a", "b"]) == "a, b"
-    assert report.say("comment", "") == '""'
-    assert report.say("uid", 0) == "0"
-    assert report.say("xattrs", {"user.b": "sha256:" + "9" * 64, "a": "x"}) == "a=x, user.b=999999999999"
-    assert report.summary({}) == "there"
-    assert report.summary({"uid": 0, "gid": 0}) == "0 0"
+    assert words.say("hold", True) == "yes"
+    assert words.say("hold", None) == "-"
+    assert words.say("groups", []) == "none"
+    assert words.say("groups", ["a", "b"]) == "a, b"
+    assert words.say("comment", "") == '""'
+    assert words.say("uid", 0) == "0"
+    assert words.say("xattrs", {"user.b": "sha256:" + "9" * 64, "a": "x"}) == "a=x, user.b=999999999999"
+    assert words.summary({}) == "there"
+    assert words.summary({"uid": 0, "gid": 0}) == "0 0"
 
 
 def test_json_holds_all_of_it() -> None:
