@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections import Counter
-from collections.abc import Iterable
+from collections.abc import Iterable, Sequence
 from typing import Any
 
 from rich import box
@@ -12,25 +12,27 @@ from rich.padding import Padding
 from rich.table import Table
 from rich.text import Text
 
+from goldsmith import causes
 from goldsmith.compare import Comparison, Difference, rank
 from goldsmith.words import ABSENT, say, short, summary, visible
 
 SCHEMA = "goldsmith.comparison/1"
 
 
-def render(comparison: Comparison, console: Console | None = None, *, limit: int = 20) -> None:
-    """Print a comparison: unexplained differences first, each on its line, the explained one line per reason.
+def render(comparison: Comparison, console: Console | None = None, *, files: bool = False, limit: int = 40) -> None:
+    """Print a comparison: a line for each cause of unexplained differences, and one for each reason of the explained.
 
-    At most `limit` unexplained ones of a section are listed; the rest are counted (the JSON has all).
+    With `files` every difference stands below its cause. At most `limit` causes are listed, and five times as many
+    differences of one; the rest is counted (the JSON has all).
     """
-    (console or Console()).print(renderable(comparison, limit=limit))
+    (console or Console()).print(renderable(comparison, files=files, limit=limit))
 
 
-def renderable(comparison: Comparison, *, limit: int = 20) -> RenderableType:
+def renderable(comparison: Comparison, *, files: bool = False, limit: int = 40) -> RenderableType:
     """As `render`, to be put into something larger."""
     parts: list[RenderableType] = [_heading(comparison)]
     if comparison.unexplained:
-        parts += ["", *_unexplained(comparison, limit)]
+        parts += ["", *unexplained(comparison, files=files, limit=limit)]
     if comparison.explained:
         parts += [
             "",
@@ -66,26 +68,41 @@ def _heading(comparison: Comparison) -> Table:
     return table
 
 
-def _unexplained(comparison: Comparison, limit: int) -> Iterable[RenderableType]:
-    by_section: dict[str, list[Difference]] = {}
-    for difference in comparison.unexplained:
-        by_section.setdefault(difference.section, []).append(difference)
-    for section in sorted(by_section, key=rank):
-        found = by_section[section]
-        yield Text.assemble((section, "bold"), f"  {len(found)} unexplained")
-        table = Table(box=box.SIMPLE_HEAD, show_edge=False, pad_edge=False, padding=(0, 2, 0, 0), expand=False)
-        table.add_column("what", overflow="fold", ratio=None, min_width=20)
-        table.add_column("A", overflow="fold", style="red")
-        table.add_column("B", overflow="fold", style="green")
-        for difference in found[:limit]:
-            table.add_row(*_cells(difference))
-        yield Padding(table, (0, 0, 0, 2))
-        if len(found) > limit:
-            yield Padding(Text(f"… and {len(found) - limit} more: --json has them all", style="dim"), (0, 0, 0, 2))
+def unexplained(comparison: Comparison, *, files: bool = False, limit: int = 40) -> Iterable[RenderableType]:
+    """The causes of what the policy does not explain, as `render` shows them."""
+    found = causes.group(comparison.unexplained)
+    many = len(comparison.unexplained)
+    yield Text.assemble(("Not explained", "bold"), f"  {many} difference{_s(many)}, {len(found)} cause{_s(len(found))}")
+    for cause in found[:limit]:
+        line = Text(cause.what)
+        if cause.brings:
+            line.append(f": {cause.brings}", style="cyan")
+        yield Padding(line, (0, 0, 0, 2))
+        if files:
+            yield Padding(_differences(cause.differences, 5 * limit), (0, 0, 0, 4))
+    if len(found) > limit:
+        yield Padding(Text(f"… and {len(found) - limit} more causes: --json has them all", style="dim"), (0, 0, 0, 2))
+    if not files and any(cause.brings for cause in found):
+        yield Padding(
+            Text("--files lists them; --show PATH compares the contents of a file", style="dim"), (0, 0, 0, 2)
+        )
+
+
+def _differences(found: Sequence[Difference], limit: int) -> RenderableType:
+    table = Table(box=box.SIMPLE_HEAD, show_edge=False, pad_edge=False, padding=(0, 2, 0, 0), expand=False)
+    table.add_column("what", overflow="fold", ratio=None, min_width=20)
+    table.add_column("A", overflow="fold", style="red")
+    table.add_column("B", overflow="fold", style="green")
+    for difference in found[:limit]:
+        table.add_row(*_cells(difference))
+    if len(found) > limit:
+        return Group(table, Text(f"… and {len(found) - limit} more: --json has them all", style="dim"))
+    return table
 
 
 def _cells(difference: Difference) -> tuple[Text, Text, Text]:
-    what = Text(visible(difference.key))
+    section = "" if difference.section == "files" else f"{difference.section} "
+    what = Text(f"{section}{visible(difference.key)}")
     if difference.kind == "changed":
         what.append(f" {difference.attribute}", style="cyan")
         return what, Text(say(difference.attribute, difference.a)), Text(say(difference.attribute, difference.b))
@@ -146,6 +163,17 @@ def to_json(comparison: Comparison) -> dict[str, Any]:
         "unexplained": len(comparison.unexplained),
         "explained": len(comparison.explained),
         "compared": comparison.counts,
+        "causes": [
+            {
+                "kind": cause.kind,
+                "name": cause.name,
+                "what": cause.what,
+                "brings": cause.brings,
+                "differences": len(cause.differences),
+                "files": list(cause.paths),
+            }
+            for cause in causes.group(comparison.unexplained)
+        ],
         "differences": [
             {
                 "section": difference.section,
