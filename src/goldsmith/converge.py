@@ -14,10 +14,9 @@ from pathlib import Path
 from typing import IO, Any
 
 from goldsmith import ansible_output, config, definition, files, inventory, proc
-from goldsmith.errors import GoldsmithError, UsageError
+from goldsmith.errors import GoldsmithError
 from goldsmith.progress import Progress
 
-UNREACHABLE_EXIT = 4
 _ANSI = re.compile(r"\x1b\[[0-9;]*m")
 
 
@@ -58,7 +57,7 @@ class Result:
         """0 all done; 1 something failed; 4 nothing failed, but a host is unreachable."""
         if self.error or any(host.failed for host in self.hosts.values()):
             return 1
-        return UNREACHABLE_EXIT if any(host.unreachable for host in self.hosts.values()) else 0
+        return inventory.UNREACHABLE_EXIT if any(host.unreachable for host in self.hosts.values()) else 0
 
     def to_json(self) -> dict[str, Any]:
         """The form of `goldsmith converge --json`."""
@@ -195,12 +194,7 @@ def converge(project: config.Project, progress: Progress, *, limit: str, check: 
     """
     proc.require("ansible-playbook")
     hosts = inventory.Inventory(project.inventory, project.root)
-    selected = hosts.hosts(limit or "all")
-    if not selected:
-        raise UsageError(
-            f'no host matches "{limit}"' if limit else f"the inventory {project.inventory} has no host",
-            hint=f"it has: {', '.join(hosts.hosts()) or 'none'}",
-        )
+    selected = hosts.select(limit)
     now = datetime.datetime.now(datetime.UTC)
     events = project.output / "converge" / f"{now:%Y%m%dT%H%M%S}.{now.microsecond // 1000:03}Z.jsonl"
     result = Result(events=events)

@@ -16,6 +16,8 @@ from goldsmith.errors import UsageError, nearest
 
 SSH_FAILED = 255
 """ssh's own exit code for "no connection", as opposed to the remote command's."""
+UNREACHABLE_EXIT = 4
+"""Our own, where a host is unreachable and nothing else failed."""
 
 
 @dataclass(frozen=True)
@@ -75,6 +77,20 @@ class Inventory:
     def hosts(self, pattern: str = "all") -> list[str]:
         """Names of the hosts that an Ansible pattern selects, in the inventory's order."""
         return [host.name for host in self._hosts.get_hosts(pattern)]
+
+    def select(self, limit: str) -> list[str]:
+        """Names of the hosts that a pattern selects, all if it is empty.
+
+        Raises:
+            UsageError: it selects none; the hint lists all.
+        """
+        found = self.hosts(limit or "all")
+        if not found:
+            raise UsageError(
+                f'no host matches "{limit}"' if limit else f"the inventory {self._source} has no host",
+                hint=f"it has: {', '.join(self.hosts()) or 'none'}",
+            )
+        return found
 
     def raw(self, name: str) -> dict[str, Any]:
         """The host's variables as the inventory has them, templates not filled in."""
