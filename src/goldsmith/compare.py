@@ -2,12 +2,15 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Collection, Iterator, Mapping
 from dataclasses import dataclass, field, replace
 from typing import Any, Literal
 
 from goldsmith.manifest import Attributes, Manifest, Section
 from goldsmith.policy import Policy, Rule
+
+Groups = Mapping[str, Collection[str]]
+"""The inventory's groups that a machine is in, by its name."""
 
 Kind = Literal["only_a", "only_b", "changed", "unreadable", "equal"]
 
@@ -86,25 +89,56 @@ class Comparison:
         return not self.unexplained
 
 
-def compare(a: Manifest, b: Manifest, policy: Policy) -> Comparison:
-    """Compare two machines. Swapping them mirrors the result, and nothing else."""
-    scopes = (a.scope, b.scope)
-    found: list[Difference] = []
-    counts: dict[str, int] = {}
-    left_out: list[tuple[str, str]] = []
-    for name, side_a, side_b, why_not in _pairs(a, b):
-        if side_a is None or side_b is None:
-            left_out.append((name, why_not))
-            continue
-        counts[name] = len(side_a.keys() | side_b.keys())
-        found += _section(name, side_a, side_b)
-    counts["identity"] = len(a.identity.keys() | b.identity.keys())
-    found += _identity(a, b)
+@dataclass(frozen=True)
+class Found:
+    """Differences before a policy judges them. `counts`: things looked at in each section."""
 
+    differences: tuple[Difference, ...]
+    counts: dict[str, int]
+    not_compared: tuple[tuple[str, str], ...] = ()
+
+    def __add__(self, other: Found) -> Found:
+        return Found(
+            self.differences + other.differences,
+            {**self.counts, **other.counts},
+            self.not_compared + other.not_compared,
+        )
+
+
+def compare(a: Manifest, b: Manifest, policy: Policy, groups: Groups | None = None) -> Comparison:
+    """Compare two machines. Swapping them mirrors the result, and nothing else."""
+    found = of_sections(a.sections, b.sections) + of_runtime(a, b) + of_identity(a, b)
+    return judge(a, b, found, policy, groups)
+
+
+def of_sections(a: Mapping[str, Section], b: Mapping[str, Section]) -> Found:
+    """What differs in the sections. One that only one side has is not compared."""
+    why_not = {name: f"{'B' if name in a else 'A'} has no such section" for name in a.keys() ^ b.keys()}
+    return _of_pairs(a, b, why_not)
+
+
+def of_runtime(a: Manifest, b: Manifest) -> Found:
+    """What differs in what runs. Of a machine at rest nothing does, and nothing is guessed."""
+    runs_a, runs_b = ({f"runtime.{name}": facts for name, facts in (one.runtime or {}).items()} for one in (a, b))
+    at_rest = [side for side, one in (("A", a), ("B", b)) if one.runtime is None]
+    why = f"{' and '.join(at_rest)} at rest: nothing runs" if at_rest else "one side has no such section"
+    return _of_pairs(runs_a, runs_b, dict.fromkeys(runs_a.keys() ^ runs_b.keys(), why))
+
+
+def of_identity(a: Manifest, b: Manifest) -> Found:
+    """What should differ and doesn't, and what stands around it."""
+    return Found(tuple(_identity(a, b)), {"identity": len(a.identity.keys() | b.identity.keys())})
+
+
+def judge(a: Manifest, b: Manifest, found: Found, policy: Policy, groups: Groups | None = None) -> Comparison:
+    """Let a policy judge what was found between two machines. Of them only what they are called, their scopes, digests
+    and warnings count here, not their sections."""
+    scopes = (a.scope, b.scope)
+    policy = policy.of_machines({name: (groups or {}).get(name, ()) for name in (called(a.name), called(b.name))})
     used: set[int] = set()
     judged = []
     by_identity = {id(rule): rule for rule in policy.rules}
-    for difference in found:
+    for difference in found.differences:
         rule = policy.find(difference, scopes)
         if rule is None:
             judged.append(difference)
@@ -118,13 +152,24 @@ def compare(a: Manifest, b: Manifest, policy: Policy) -> Comparison:
         scopes=scopes,
         digests=(a.digest, b.digest),
         differences=tuple(sorted(judged, key=_order)),
-        not_compared=tuple(left_out),
+        not_compared=found.not_compared,
         unused=tuple(rule for rule in policy.own if id(rule) in unused),
         unused_reference=tuple(rule for rule in policy.reference if id(rule) in unused),
-        counts=counts,
+        counts=found.counts,
         policy=policy.name,
         warnings=tuple(f"{side}: {each}" for side, one in (("A", a), ("B", b)) for each in one.warnings),
     )
+
+
+def called(name: str) -> str:
+    """A machine's own name, of a manifest's: web1 of ssh:web1."""
+    kind, colon, rest = name.partition(":")
+    return rest if colon and kind.isidentifier() else name
+
+
+def is_cloned(key: str) -> bool:
+    """Whether an identity of this name must be a machine's own. The public half of a key is no second one."""
+    return key.startswith(_CLONES) and not key.endswith(".pub")
 
 
 def rank(section: str) -> tuple[int, str]:
@@ -142,17 +187,13 @@ def _order(difference: Difference) -> tuple[bool, tuple[int, str], str, str, str
     )
 
 
-def _pairs(a: Manifest, b: Manifest) -> Iterator[tuple[str, Section | None, Section | None, str]]:
-    """(section, side a, side b, why it can't be compared) of all sections, runtime's among them."""
-    for name in sorted(a.sections.keys() | b.sections.keys(), key=rank):
-        one = a if name in a.sections else b
-        other = "B" if one is a else "A"
-        yield name, a.sections.get(name), b.sections.get(name), f"{other} has no such section"
-    runtime_a, runtime_b = a.runtime or {}, b.runtime or {}
-    for name in sorted(runtime_a.keys() | runtime_b.keys(), key=lambda name: rank(f"runtime.{name}")):
-        missing = [side for side, one in (("A", a), ("B", b)) if one.runtime is None]
-        why = f"{' and '.join(missing)} at rest: nothing runs" if missing else "one side has no such section"
-        yield f"runtime.{name}", runtime_a.get(name), runtime_b.get(name), why
+def _of_pairs(a: Mapping[str, Section], b: Mapping[str, Section], why_not: Mapping[str, str]) -> Found:
+    both = a.keys() & b.keys()
+    return Found(
+        tuple(each for name in both for each in _section(name, a[name], b[name])),
+        {name: len(a[name].keys() | b[name].keys()) for name in both},
+        tuple((name, why_not[name]) for name in sorted(why_not, key=rank)),
+    )
 
 
 def _section(name: str, side_a: Section, side_b: Section) -> Iterator[Difference]:
@@ -203,7 +244,7 @@ def _identity(a: Manifest, b: Manifest) -> Iterator[Difference]:
         ):
             yield Difference("identity", key, "state", "changed", one.get("state"), other.get("state"))
         shared = one.get("sha256") and one.get("sha256") == other.get("sha256")
-        if shared and not same_machine and key.startswith(_CLONES) and not key.endswith(".pub"):
+        if shared and not same_machine and is_cloned(key):
             yield Difference("identity", key, "sha256", "equal", one["sha256"], other["sha256"])
 
 

@@ -18,7 +18,9 @@ its reason, and a rule that fits nothing is reported as unused. So it is with wa
 from __future__ import annotations
 
 import re
-from dataclasses import dataclass
+from collections.abc import Collection, Mapping
+from dataclasses import dataclass, replace
+from fnmatch import fnmatchcase
 from functools import cached_property
 from importlib import resources
 from pathlib import Path
@@ -64,6 +66,8 @@ class Rule(BaseModel):
     on the order in which the two were given. A cloned identity is explained only by a rule that says `equal`.
     `between` narrows a rule by scope: [rest, live] (in either order), [live, live] or [rest, rest].
     `present_on: rest` (or live) fits only what that side has and the other, of the other scope, lacks.
+    `machine` is a pattern of a machine's name, `group` a group of the inventory: one of the two that are compared must
+    fit both.
     """
 
     model_config = ConfigDict(extra="forbid", frozen=True)
@@ -74,6 +78,8 @@ class Rule(BaseModel):
     kind: Kind | None = None
     between: Annotated[tuple[Side, ...], Field(min_length=2, max_length=2)] | None = None
     present_on: Side | None = None
+    machine: str | None = Field(default=None, min_length=1)
+    group: str | None = Field(default=None, min_length=1)
     reason: Reason
 
     @cached_property
@@ -97,6 +103,13 @@ class Rule(BaseModel):
         if self.present_on is not None and scopes[0] == scopes[1]:
             return False
         return self.between is None or sorted(self.between) == sorted(scopes)
+
+    def concerns(self, machines: Mapping[str, Collection[str]]) -> bool:
+        """Is the rule one for these machines? `machines`: each with its groups."""
+        return (self.machine is None and self.group is None) or any(
+            (self.machine is None or fnmatchcase(name, self.machine)) and (self.group is None or self.group in groups)
+            for name, groups in machines.items()
+        )
 
     def _kind_fits(self, kind: str) -> bool:
         if self.kind is None:
@@ -161,6 +174,13 @@ class Policy:
     @property
     def rules(self) -> tuple[Rule, ...]:
         return self.own + self.reference
+
+    def of_machines(self, machines: Mapping[str, Collection[str]]) -> Policy:
+        """The policy for a comparison of these machines, each with its groups."""
+        own, reference = (
+            tuple(rule for rule in rules if rule.concerns(machines)) for rules in (self.own, self.reference)
+        )
+        return replace(self, own=own, reference=reference)
 
     def find(self, difference: Difference, scopes: tuple[str, str]) -> Rule | None:
         """The first rule that explains a difference."""
