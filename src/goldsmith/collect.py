@@ -160,17 +160,20 @@ def _ssh(target: Target, hosts: inventory.Inventory | None) -> bytes:
         raise UsageError(
             f"{target}: there is no inventory to find it in", hint="run it in a project, or name one with --project"
         )
-    argv, stdin = over_ssh(hosts.ssh(target.name))
-    return answered(target, proc.run(argv, stdin=stdin, check=False))
+    return answered(target, proc.run(over_ssh(hosts.ssh(target.name)), stdin=_archive(), check=False))
 
 
-def over_ssh(connection: inventory.Connection, expected: bytes = b"") -> tuple[list[str], bytes]:
-    """argv and standard input that collect from a live host. With an expectation (expect.of) the answer has only what
-    differs from it."""
-    command = _command(connection.python, "--root", "/", "--scope", "live", *(["--expect"] if expected else []))
+def over_ssh(connection: inventory.Connection, *arguments: str) -> list[str]:
+    """argv that collects from a live host, with more arguments for the collector."""
+    command = _command(connection.python, "--root", "/", "--scope", "live", *arguments)
     if connection.become:
         command = ["sudo", "-n", *command]
-    return [*connection.argv, shlex.join(command)], _archive() + expected
+    return [*connection.argv, shlex.join(command)]
+
+
+def expecting(expected: bytes) -> bytes:
+    """Standard input for a collector that is to `--expect` something (expect.Expectation)."""
+    return _archive() + expected
 
 
 def answered(target: Target, done: proc.Completed) -> bytes:
