@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Collection, Iterator, Mapping
+from collections.abc import Collection, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from typing import Any, Literal
 
@@ -29,6 +29,9 @@ SECTIONS = (
 """The order in which sections are reported; one that is not listed comes after them."""
 
 _CLONES = ("machine_id", "dbus_machine_id", "ssh_host_key ", "docker_key", "docker_engine_id")
+_ABOUT = ("package", "path", "unit", "image", "target")
+_NOT_COMPARED = "package"
+"""Which package a path belongs to is described, not judged: dpkg's own records are compared."""
 _IDENTITY_ATTRIBUTES = ("mode", "owner", "group", "target")
 
 
@@ -38,7 +41,8 @@ class Difference:
 
     kind: `only_a` and `only_b` (the other side lacks it; `a` or `b` holds all its attributes), `changed` (one
     attribute; `a` and `b` hold its values), `unreadable` (neither side could be read, so nothing is proven),
-    `equal` (an identity that two machines share). `reason` is the policy's, None while nothing explains it.
+    `equal` (an identity that two machines share). `reason` is the policy's, None while nothing explains it. `about`
+    is what else the thing says of where it comes from (see `_ABOUT`), on either side, for its cause to be found.
     """
 
     section: str
@@ -49,6 +53,7 @@ class Difference:
     b: Any
     reason: str | None = None
     rule: Rule | None = None
+    about: Mapping[str, tuple[str, ...]] = field(default_factory=dict, compare=False, repr=False)
 
     @property
     def explained(self) -> bool:
@@ -56,11 +61,25 @@ class Difference:
 
 
 @dataclass(frozen=True)
+class Refused:
+    """A rule that explains nothing, `why`, and how many differences it would have explained.
+
+    `expired`: its day is over. `too_broad`: it fits more of its section than a rule may without saying so.
+    """
+
+    rule: Rule
+    kind: Literal["expired", "too_broad"]
+    why: str
+    differences: int
+
+
+@dataclass(frozen=True)
 class Comparison:
     """What `compare` found. `differences`: the unexplained first, then by section, key and attribute.
 
-    `not_compared`: (section, why). `unused`: rules of the policy that could have applied and fitted nothing;
-    `counts`: things looked at in each section.
+    `not_compared`: (section, why). `unused`: rules of the policy that could have applied and fitted nothing; `refused`:
+    those that explain nothing though they fit; `unowned`: those of the user's that name no owner; `counts`: things
+    looked at in each section.
     """
 
     a: str
@@ -71,6 +90,8 @@ class Comparison:
     not_compared: tuple[tuple[str, str], ...] = ()
     unused: tuple[Rule, ...] = ()
     unused_reference: tuple[Rule, ...] = ()
+    refused: tuple[Refused, ...] = ()
+    unowned: tuple[Rule, ...] = ()
     counts: dict[str, int] = field(default_factory=dict)
     policy: str = "none"
     warnings: tuple[str, ...] = ()
@@ -135,17 +156,13 @@ def judge(a: Manifest, b: Manifest, found: Found, policy: Policy, groups: Groups
     and warnings count here, not their sections."""
     scopes = (a.scope, b.scope)
     policy = policy.of_machines({name: (groups or {}).get(name, ()) for name in (called(a.name), called(b.name))})
-    used: set[int] = set()
-    judged = []
-    by_identity = {id(rule): rule for rule in policy.rules}
-    for difference in found.differences:
-        rule = policy.find(difference, scopes)
-        if rule is None:
-            judged.append(difference)
-        else:
-            used.add(id(rule))
-            judged.append(replace(difference, reason=rule.reason, rule=rule))
-    unused = {key for key, rule in by_identity.items() if key not in used and rule.applies(scopes)}
+    rules, too_broad = _assign(found, policy.rules, scopes)
+    judged = [
+        replace(difference, reason=rule.reason, rule=rule) if rule else difference
+        for difference, rule in zip(found.differences, rules, strict=True)
+    ]
+    fitted = {id(rule) for rule in rules} | {id(each.rule) for each in too_broad}
+    unused = {id(rule) for rule in policy.rules if id(rule) not in fitted and rule.applies(scopes)}
     return Comparison(
         a=a.name or "A",
         b=b.name or "B",
@@ -155,10 +172,58 @@ def judge(a: Manifest, b: Manifest, found: Found, policy: Policy, groups: Groups
         not_compared=found.not_compared,
         unused=tuple(rule for rule in policy.own if id(rule) in unused),
         unused_reference=tuple(rule for rule in policy.reference if id(rule) in unused),
+        refused=(*_expired(judged, policy, scopes), *too_broad),
+        unowned=tuple(rule for rule in policy.own if not rule.owner),
         counts=found.counts,
         policy=policy.name,
         warnings=tuple(f"{side}: {each}" for side, one in (("A", a), ("B", b)) for each in one.warnings),
     )
+
+
+def _assign(found: Found, rules: Sequence[Rule], scopes: tuple[str, str]) -> tuple[list[Rule | None], list[Refused]]:
+    """The rule that explains each difference, the first that fits; and those that fit too much, and explain nothing."""
+    left = [rule for rule in rules if rule.applies(scopes)]
+    refused: list[Refused] = []
+    while True:
+        chosen = _first_fitting(found.differences, left, scopes)
+        over = list(_too_broad(found, chosen))
+        if not over:
+            return chosen, refused
+        refused += over
+        gone = {id(each.rule) for each in over}
+        left = [rule for rule in left if id(rule) not in gone]
+
+
+def _first_fitting(
+    differences: Iterable[Difference], rules: Iterable[Rule], scopes: tuple[str, str]
+) -> list[Rule | None]:
+    by_section: dict[str, list[Rule]] = {}
+    for rule in rules:
+        by_section.setdefault(rule.section, []).append(rule)
+    return [
+        next((rule for rule in by_section.get(each.section, ()) if rule.explains(each, scopes)), None)
+        for each in differences
+    ]
+
+
+def _too_broad(found: Found, chosen: Iterable[Rule | None]) -> Iterator[Refused]:
+    fitting: dict[int, tuple[Rule, list[str]]] = {}
+    for difference, rule in zip(found.differences, chosen, strict=True):
+        if rule:
+            fitting.setdefault(id(rule), (rule, []))[1].append(difference.key)
+    for rule, keys in fitting.values():
+        fits, facts = len(set(keys)), found.counts.get(rule.section, 0)
+        may = rule.may_explain(facts)
+        if fits > may:
+            why = f"fits {fits:,} of {facts:,} facts and may explain {may:,}: narrow it, or say `broad: true`"
+            yield Refused(rule, "too_broad", why, len(keys))
+
+
+def _expired(judged: Iterable[Difference], policy: Policy, scopes: tuple[str, str]) -> Iterator[Refused]:
+    left = [each for each in judged if not each.explained]
+    for rule in policy.expired:
+        why = f"expired: {rule.expires} was its last day; ask its owner, {rule.owner}"
+        yield Refused(rule, "expired", why, sum(rule.explains(each, scopes) for each in left))
 
 
 def called(name: str) -> str:
@@ -200,25 +265,37 @@ def _section(name: str, side_a: Section, side_b: Section) -> Iterator[Difference
     for key in side_a.keys() | side_b.keys():
         one, other = side_a.get(key), side_b.get(key)
         if one is None:
-            yield Difference(name, key, None, "only_b", None, other)
+            yield Difference(name, key, None, "only_b", None, other, about=_about(other))
         elif other is None:
-            yield Difference(name, key, None, "only_a", one, None)
-        elif one != other:
-            yield from _attributes(name, key, one, other)
-        elif one.get("unreadable") or one.get("password") == "unknown":
-            yield Difference(name, key, None, "unreadable", one, other)
+            yield Difference(name, key, None, "only_a", one, None, about=_about(one))
+        else:
+            changed = list(_attributes(name, key, one, other)) if one != other else []
+            yield from changed
+            if not changed and (one.get("unreadable") or one.get("password") == "unknown"):
+                yield Difference(name, key, None, "unreadable", one, other, about=_about(one))
 
 
 def _attributes(section: str, key: str, one: Attributes, other: Attributes) -> Iterator[Difference]:
     """The attributes that differ. Of a thing that changed its type only that, since all others follow; and no size
     beside a digest that differs, for the same reason."""
+    about = _about(one, other)
     if one.get("type") != other.get("type"):
-        yield Difference(section, key, "type", "changed", one.get("type"), other.get("type"))
+        yield Difference(section, key, "type", "changed", one.get("type"), other.get("type"), about=about)
         return
     contents = one.get("sha256") != other.get("sha256")
     for name in one.keys() | other.keys():
-        if one.get(name) != other.get(name) and not (contents and name == "size"):
-            yield Difference(section, key, name, "changed", one.get(name), other.get(name))
+        skipped = name == _NOT_COMPARED or (contents and name == "size")
+        if one.get(name) != other.get(name) and not skipped:
+            yield Difference(section, key, name, "changed", one.get(name), other.get(name), about=about)
+
+
+def _about(*sides: Attributes | None) -> dict[str, tuple[str, ...]]:
+    found: dict[str, list[str]] = {}
+    for side in sides:
+        for name in _ABOUT:
+            value = (side or {}).get(name, [])
+            found.setdefault(name, []).extend(value if isinstance(value, list) else [str(value)])
+    return {name: tuple(dict.fromkeys(values)) for name, values in found.items() if values}
 
 
 def _identity(a: Manifest, b: Manifest) -> Iterator[Difference]:

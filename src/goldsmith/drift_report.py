@@ -10,43 +10,26 @@ from rich.console import Console
 from rich.markup import escape
 from rich.table import Table
 
-from goldsmith import drift, report
-from goldsmith.compare import Difference
+from goldsmith import causes, drift, report
 from goldsmith.drift import VERDICTS, Host, Result
+from goldsmith.words import visible
 
 SCHEMA = "goldsmith.drift/1"
 COLOURS = {"in sync": "green", "drifted": "bold red", "unprovable": "yellow", "unreachable": "bold red"}
 
 
-def line(difference: Difference) -> str:
-    """One difference in words, on one line."""
-    what = f"{difference.section} {report.visible(difference.key)}"
-    a, b = difference.a, difference.b
-    match difference.kind:
-        case "only_a":
-            return f"{what}: missing on the host ({report.summary(a)})"
-        case "only_b":
-            return f"{what}: not in the reference ({report.summary(b)})"
-        case "unreadable":
-            return f"{what}: can't be read"
-        case "equal":
-            return f"{what}: the reference's own, which no two machines may share"
-    said = (report.say(difference.attribute, side) for side in (a, b))
-    return f"{what}: {difference.attribute} {' is now '.join(said)}"
-
-
-def causes(host: Host) -> list[str]:
-    """Why the host is not in sync: a line each. Empty when it is."""
+def why(host: Host) -> list[str]:
+    """Why the host is not in sync: a line for each cause, where A is the reference and B the host. Else empty."""
     if host.verdict == "in sync":
         return []
     if host.problem:
         return [host.problem.what]
-    lines = [line(difference) for difference in host.differences]
+    lines = [cause.line for cause in causes.group(host.differences)]
     for shared in host.clones:
         others = ", ".join(name for name in shared.machines if name != host.name)
         lines.append(f"identity {shared.key}: the same as on {others}; no two machines may share it")
     if host.comparison:
-        lines += [f"{section}: not compared: {why}" for section, why in drift.unproven(host.comparison)]
+        lines += [f"{section}: not compared: {because}" for section, because in drift.unproven(host.comparison)]
     return lines
 
 
@@ -66,15 +49,15 @@ def render(result: Result, console: Console, *, limit: int = 20) -> None:
         counts = [str(len(host.differences)), str(len(compared.explained))] if compared else ["-", "-"]
         table.add_row(escape(host.name), f"[{COLOURS[host.verdict]}]{host.verdict}[/]", *counts)
     console.print(table)
+    if result.names("drifted"):
+        say(f"A is {result.reference}, B the host.", "dim")
     for names, lines in _together(result):
-        say(f"\n{', '.join(names)} {result.hosts[names[0]].verdict}:", "bold")
-        for each in lines[:limit]:
+        first = result.hosts[names[0]]
+        say(f"\n{', '.join(names)} {first.verdict}:", "bold")
+        hidden = [f"… and {len(lines) - limit} more: --json has them all"] if len(lines) > limit else []
+        hint = [f"hint: {first.problem.hint}"] if first.problem and first.problem.hint else []
+        for each in (*lines[:limit], *hidden, *hint):
             say(f"  {each}")
-        if len(lines) > limit:
-            say(f"  … and {len(lines) - limit} more: --json has them all", "dim")
-        problem = result.hosts[names[0]].problem
-        if problem and problem.hint:
-            say(f"  hint: {problem.hint}")
     for note in notes(result):
         say(note, "yellow")
     say(summary(result), "bold green" if result.exit_code == 0 else "bold red")
@@ -85,7 +68,7 @@ def _together(result: Result) -> Iterator[tuple[list[str], list[str]]]:
     groups: dict[tuple[str, tuple[str, ...]], list[str]] = {}
     for host in result.hosts.values():
         if host.verdict != "in sync":
-            groups.setdefault((host.verdict, tuple(causes(host))), []).append(host.name)
+            groups.setdefault((host.verdict, tuple(why(host))), []).append(host.name)
     for (_, lines), names in groups.items():
         yield names, list(lines)
 
@@ -95,11 +78,11 @@ def notes(result: Result) -> list[str]:
     found: dict[str, list[str]] = {}
     for host in result.hosts.values():
         if host.comparison:
-            for section, why in host.comparison.not_compared:
-                if (section, why) not in drift.unproven(host.comparison):
-                    found.setdefault(f"Not compared: {section}: {why}", []).append(host.name)
+            for each in host.comparison.not_compared:
+                if each not in drift.unproven(host.comparison):
+                    found.setdefault(f"Not compared: {': '.join(each)}", []).append(host.name)
             for warning in host.comparison.warnings:
-                found.setdefault(f"Warning: {report.visible(warning)}", []).append(host.name)
+                found.setdefault(f"Warning: {visible(warning)}", []).append(host.name)
     everywhere = len([host for host in result.hosts.values() if host.comparison])
     return [text if len(names) == everywhere else f"{text} ({', '.join(names)})" for text, names in found.items()]
 
@@ -115,9 +98,9 @@ def changes(before: Result, now: Result) -> list[str]:
     lines = []
     for name, host in now.hosts.items():
         was = before.hosts[name]
-        if (was.verdict, causes(was)) != (host.verdict, causes(host)):
-            why = "".join(f"\n  {each}" for each in causes(host))
-            lines.append(f"{now.began:%Y-%m-%dT%H:%M:%SZ} {name}: {was.verdict} -> {host.verdict}{why}")
+        if (was.verdict, why(was)) != (host.verdict, why(host)):
+            causes_of_it = "".join(f"\n  {each}" for each in why(host))
+            lines.append(f"{now.began:%Y-%m-%dT%H:%M:%SZ} {name}: {was.verdict} -> {host.verdict}{causes_of_it}")
     return lines
 
 
@@ -136,7 +119,7 @@ def to_json(result: Result) -> dict[str, Any]:
 def _host(host: Host) -> dict[str, Any]:
     return {
         "verdict": host.verdict,
-        "causes": causes(host),
+        "causes": why(host),
         "hint": host.problem.hint if host.problem else "",
         "comparison": report.to_json(host.comparison) if host.comparison else None,
         "shared_identities": [{"key": each.key, "hosts": list(each.machines)} for each in host.clones],
@@ -159,7 +142,7 @@ def to_junit(result: Result) -> bytes:
         case = ET.SubElement(suite, "testcase", classname="goldsmith.drift", name=host.name)
         if host.verdict != "in sync":
             kind = "failure" if host.verdict == "drifted" else "error"
-            lines = causes(host)
+            lines = why(host)
             said = ET.SubElement(case, kind, type=host.verdict, message=f"{host.verdict}: {lines[0]}")
             said.text = "\n".join(lines)
     return bytes(ET.tostring(suites, encoding="utf-8", xml_declaration=True))

@@ -62,7 +62,10 @@ class Expectation:
         except (AttributeError, IndexError, KeyError, TypeError) as error:
             raise GoldsmithError(f"{name}: its answer is not whole", hint="collect it by itself to see why") from error
         whole = {**document, "sections": sections, "runtime": runtime}
-        return manifest.from_document(whole, name, name=name, vouched=vouched)
+        if not vouched:
+            return manifest.from_document(whole, name, name=name)
+        manifest.check(whole, name)
+        return manifest.of(whole, name)
 
     def _section(self, name: str, told: dict[str, Any]) -> Section:
         if "buckets" not in told:

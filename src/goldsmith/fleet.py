@@ -39,15 +39,19 @@ class Shared:
 
 @dataclass(frozen=True)
 class Fleet:
-    """What `judge` found. `states`: the one with most machines first. Nothing is said of machines that weren't read."""
+    """What `judge` found. `states`: the one with most machines first. `unread`: (machine, why) of those whose manifest
+    could not be read."""
 
     reference: str
     states: tuple[State, ...]
     shared: tuple[Shared, ...]
+    unread: tuple[tuple[str, str], ...] = ()
 
     @property
     def ok(self) -> bool:
-        """Is every difference explained, and every shared identity?"""
+        """Is every machine read, every difference explained, and every shared identity?"""
+        if self.unread:
+            return False
         return all(state.comparison.ok for state in self.states) and all(each.rule for each in self.shared)
 
     @cached_property

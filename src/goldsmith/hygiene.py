@@ -19,8 +19,8 @@ from goldsmith import collect, disk, docker, tree
 from goldsmith import hygiene_rules as rules
 from goldsmith.errors import GoldsmithError
 from goldsmith.hygiene_rules import CHECKS
-from goldsmith.report import visible
 from goldsmith.tree import File, Tree
+from goldsmith.words import visible
 
 if TYPE_CHECKING:
     from goldsmith.plan import Plan

@@ -108,9 +108,20 @@ def _broken(data: bytes, error: json.JSONDecodeError) -> str:
     return f"is not JSON ({error.msg}, {at})"
 
 
-def from_document(document: Any, source: str, *, name: str = "", vouched: bool = False) -> Manifest:
-    """The manifest of a parsed document. Raises GoldsmithError as `load` does; where the caller vouches that sections
-    and digest fit, that is not looked at."""
+def from_document(document: Any, source: str, *, name: str = "") -> Manifest:
+    """The manifest of a parsed document. Raises GoldsmithError as `load` does."""
+    check(document, source)
+    if digest(document["sections"]) != document["digest"]:
+        raise GoldsmithError(
+            f"{source}: its contents don't fit its digest: it was edited or damaged after it was collected",
+            hint="collect it again",
+        )
+    return of(document, name)
+
+
+def check(document: Any, source: str) -> None:
+    """Is this a whole manifest, of this version? Whether its digest is right is not looked at. Raises GoldsmithError
+    as `load` does."""
     again = "collect it again"
     schema = document.get("schema") if isinstance(document, dict) else None
     if not isinstance(schema, str) or not schema.startswith("goldsmith.manifest/"):
@@ -122,11 +133,10 @@ def from_document(document: Any, source: str, *, name: str = "", vouched: bool =
     problem = _shape(document)
     if problem:
         raise GoldsmithError(f"{source}: not a whole manifest: {problem}", hint=again)
-    if not vouched and digest(document["sections"]) != document["digest"]:
-        raise GoldsmithError(
-            f"{source}: its contents don't fit its digest: it was edited or damaged after it was collected",
-            hint=again,
-        )
+
+
+def of(document: dict[str, Any], name: str) -> Manifest:
+    """The manifest of a document that was checked."""
     return Manifest(
         scope=cast(Scope, document["scope"]),
         digest=document["digest"],

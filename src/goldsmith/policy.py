@@ -1,13 +1,16 @@
 """Policy: which differences are expected, and why.
 
     extends: debian
+    owner: web team
     rules:
       - section: files
         key: /etc/motd
         reason: each site greets in its own words
+        expires: 2027-06-30
 
 A rule explains a difference when all that it states fits. It never hides one: what is explained is reported with
-its reason, and a rule that fits nothing is reported as unused. So it is with waivers of hygiene:
+its reason, and a rule that fits nothing is reported as unused. One that has expired, or that fits more than a small
+share of its section without saying so, explains nothing and is reported. So it is with waivers of hygiene:
 
     hygiene:
       - check: logs
@@ -17,6 +20,7 @@ its reason, and a rule that fits nothing is reported as unused. So it is with wa
 
 from __future__ import annotations
 
+import datetime
 import re
 from collections.abc import Collection, Mapping
 from dataclasses import dataclass, replace
@@ -26,7 +30,7 @@ from importlib import resources
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Literal
 
-from pydantic import AfterValidator, BaseModel, ConfigDict, Field
+from pydantic import AfterValidator, BaseModel, BeforeValidator, ConfigDict, Field
 
 from goldsmith import config, yamlfile
 from goldsmith.errors import UsageError, nearest
@@ -34,6 +38,11 @@ from goldsmith.hygiene_rules import CHECKS
 
 if TYPE_CHECKING:
     from goldsmith.compare import Difference
+
+SHARE = 0.05
+"""The share of its section's facts that a rule may explain without `broad: true`."""
+FEW = 10
+"""As many it may explain in any case: sections can be small."""
 
 REFERENCES = ("debian",)
 """The reference policies that `extends` may name."""
@@ -54,7 +63,17 @@ def _is_check(value: str) -> str:
     return value
 
 
+def _is_day(value: object) -> object:
+    if isinstance(value, str) and re.fullmatch(r"\d{4}-\d\d-\d\d", value):
+        return datetime.date.fromisoformat(value)
+    if isinstance(value, datetime.date):
+        return value
+    raise ValueError("must be a day, as in 2027-06-30")
+
+
 Reason = Annotated[str, AfterValidator(_in_words)]
+Day = Annotated[datetime.date, BeforeValidator(_is_day)]
+Owner = Annotated[str, Field(min_length=1)]
 
 
 class Rule(BaseModel):
@@ -67,7 +86,8 @@ class Rule(BaseModel):
     `between` narrows a rule by scope: [rest, live] (in either order), [live, live] or [rest, rest].
     `present_on: rest` (or live) fits only what that side has and the other, of the other scope, lacks.
     `machine` is a pattern of a machine's name, `group` a group of the inventory: one of the two that are compared must
-    fit both.
+    fit both. `owner` answers for the rule; `expires` is the last day on which it explains anything (in UTC). `broad`
+    lets it explain more than `SHARE` of its section.
     """
 
     model_config = ConfigDict(extra="forbid", frozen=True)
@@ -80,7 +100,10 @@ class Rule(BaseModel):
     present_on: Side | None = None
     machine: str | None = Field(default=None, min_length=1)
     group: str | None = Field(default=None, min_length=1)
+    broad: bool = False
     reason: Reason
+    owner: Owner | None = None
+    expires: Day | None = None
 
     @cached_property
     def pattern(self) -> re.Pattern[str]:
@@ -119,6 +142,10 @@ class Rule(BaseModel):
     def _present(self, kind: str, scopes: tuple[str, str]) -> bool:
         return kind == ("only_a" if scopes[0] == self.present_on else "only_b")
 
+    def may_explain(self, facts: int) -> int:
+        """How many of a section's facts the rule may explain."""
+        return facts if self.broad else max(FEW, int(facts * SHARE))
+
     def __str__(self) -> str:
         what = f"{self.section} {self.key}"
         return f"{what} {self.attribute}" if self.attribute else what
@@ -150,11 +177,12 @@ class Waiver(BaseModel):
 
 
 class PolicyFile(BaseModel):
-    """What a policy file holds."""
+    """What a policy file holds. `owner` is that of each rule that names none."""
 
     model_config = ConfigDict(extra="forbid")
 
     extends: Literal["debian"] | None = None
+    owner: Owner | None = None
     rules: list[Rule] = []
     hygiene: list[Waiver] = []
 
@@ -163,13 +191,15 @@ class PolicyFile(BaseModel):
 class Policy:
     """Rules in order: the first that fits a difference explains it.
 
-    `own` are the user's, `reference` those of the policy that it extends. `waivers` are of hygiene.
+    `own` are the user's, `reference` those of the policy that it extends. `expired` explain nothing any more; `waivers`
+    are of hygiene.
     """
 
     name: str = "none"
     own: tuple[Rule, ...] = ()
     reference: tuple[Rule, ...] = ()
     waivers: tuple[Waiver, ...] = ()
+    expired: tuple[Rule, ...] = ()
 
     @property
     def rules(self) -> tuple[Rule, ...]:
@@ -177,21 +207,31 @@ class Policy:
 
     def of_machines(self, machines: Mapping[str, Collection[str]]) -> Policy:
         """The policy for a comparison of these machines, each with its groups."""
-        own, reference = (
-            tuple(rule for rule in rules if rule.concerns(machines)) for rules in (self.own, self.reference)
+
+        def those(rules: tuple[Rule, ...]) -> tuple[Rule, ...]:
+            return tuple(rule for rule in rules if rule.concerns(machines))
+
+        return replace(self, own=those(self.own), reference=those(self.reference), expired=those(self.expired))
+
+
+def load(path: Path, today: datetime.date | None = None) -> Policy:
+    """Read a policy file, as it holds today. Raises UsageError: one line `file:line: key: message` for each thing that
+    is wrong."""
+    document = yamlfile.load(path)
+    content = yamlfile.validate(document, PolicyFile)
+    rules = _owned(content)
+    nobody = [number for number, rule in enumerate(rules) if rule.expires and not rule.owner]
+    if nobody:
+        places = ((document.where(("rules", each, "expires")), each) for each in nobody)
+        raise UsageError(
+            "\n".join(f"{place}: rules.{each}.expires: has no owner who could be asked then" for place, each in places),
+            hint="name one: `owner:` in the rule, or once for the whole file",
         )
-        return replace(self, own=own, reference=reference)
-
-    def find(self, difference: Difference, scopes: tuple[str, str]) -> Rule | None:
-        """The first rule that explains a difference."""
-        return next((rule for rule in self.rules if rule.explains(difference, scopes)), None)
-
-
-def load(path: Path) -> Policy:
-    """Read a policy file. Raises UsageError: one line `file:line: key: message` for each thing that is wrong."""
-    content = _read(path)
+    now = today or datetime.datetime.now(datetime.UTC).date()
+    expired = tuple(rule for rule in rules if rule.expires and rule.expires < now)
+    own = tuple(rule for rule in rules if rule not in expired)
     base = reference(content.extends).reference if content.extends else ()
-    return Policy(str(path), tuple(content.rules), base, tuple(content.hygiene))
+    return Policy(str(path), own, base, tuple(content.hygiene), expired)
 
 
 def of_project(project: config.Project) -> Policy:
@@ -205,8 +245,8 @@ def reference(name: str = "debian") -> Policy:
     if name not in REFERENCES:
         raise UsageError(f"no reference policy {name!r}", hint=f"there is: {', '.join(REFERENCES)}")
     with resources.as_file(resources.files("goldsmith") / "data" / "policy" / f"{name}.yml") as path:
-        return Policy(name, (), tuple(_read(path).rules))
+        return Policy(name, (), _owned(yamlfile.validate(yamlfile.load(path), PolicyFile)))
 
 
-def _read(path: Path) -> PolicyFile:
-    return yamlfile.validate(yamlfile.load(path), PolicyFile)
+def _owned(content: PolicyFile) -> tuple[Rule, ...]:
+    return tuple(rule.model_copy(update={"owner": rule.owner or content.owner}) for rule in content.rules)

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections import Counter
-from collections.abc import Iterable
+from collections.abc import Iterable, Sequence
 from typing import Any
 
 from rich import box
@@ -12,28 +12,27 @@ from rich.padding import Padding
 from rich.table import Table
 from rich.text import Text
 
+from goldsmith import causes
 from goldsmith.compare import Comparison, Difference, rank
+from goldsmith.words import ABSENT, say, short, summary, visible
 
 SCHEMA = "goldsmith.comparison/1"
 
-_SHORT_DIGEST = 12
-_ABSENT = "-"
-_DIGESTS = ("sha256", "digest")
 
+def render(comparison: Comparison, console: Console | None = None, *, files: bool = False, limit: int = 40) -> None:
+    """Print a comparison: a line for each cause of unexplained differences, and one for each reason of the explained.
 
-def render(comparison: Comparison, console: Console | None = None, *, limit: int = 20) -> None:
-    """Print a comparison: unexplained differences first, each on its line, the explained one line per reason.
-
-    At most `limit` unexplained ones of a section are listed; the rest are counted (the JSON has all).
+    With `files` every difference stands below its cause. At most `limit` causes are listed, and five times as many
+    differences of one; the rest is counted (the JSON has all).
     """
-    (console or Console()).print(renderable(comparison, limit=limit))
+    (console or Console()).print(renderable(comparison, files=files, limit=limit))
 
 
-def renderable(comparison: Comparison, *, limit: int = 20) -> RenderableType:
+def renderable(comparison: Comparison, *, files: bool = False, limit: int = 40) -> RenderableType:
     """As `render`, to be put into something larger."""
     parts: list[RenderableType] = [_heading(comparison)]
     if comparison.unexplained:
-        parts += ["", *_unexplained(comparison, limit)]
+        parts += ["", *unexplained(comparison, files=files, limit=limit)]
     if comparison.explained:
         parts += [
             "",
@@ -65,31 +64,45 @@ def _heading(comparison: Comparison) -> Table:
     table.add_column(style="dim", no_wrap=True)
     sides = zip(("A", "B"), (comparison.a, comparison.b), comparison.scopes, comparison.digests, strict=True)
     for side, name, scope, digest in sides:
-        short = digest.removeprefix("sha256:")[:_SHORT_DIGEST]
-        table.add_row(side, Text(name), f"{'at rest' if scope == 'rest' else scope}  {short}")
+        table.add_row(side, Text(name), f"{'at rest' if scope == 'rest' else scope}  {short(digest)}")
     return table
 
 
-def _unexplained(comparison: Comparison, limit: int) -> Iterable[RenderableType]:
-    by_section: dict[str, list[Difference]] = {}
-    for difference in comparison.unexplained:
-        by_section.setdefault(difference.section, []).append(difference)
-    for section in sorted(by_section, key=rank):
-        found = by_section[section]
-        yield Text.assemble((section, "bold"), f"  {len(found)} unexplained")
-        table = Table(box=box.SIMPLE_HEAD, show_edge=False, pad_edge=False, padding=(0, 2, 0, 0), expand=False)
-        table.add_column("what", overflow="fold", ratio=None, min_width=20)
-        table.add_column("A", overflow="fold", style="red")
-        table.add_column("B", overflow="fold", style="green")
-        for difference in found[:limit]:
-            table.add_row(*_cells(difference))
-        yield Padding(table, (0, 0, 0, 2))
-        if len(found) > limit:
-            yield Padding(Text(f"… and {len(found) - limit} more: --json has them all", style="dim"), (0, 0, 0, 2))
+def unexplained(comparison: Comparison, *, files: bool = False, limit: int = 40) -> Iterable[RenderableType]:
+    """The causes of what the policy does not explain, as `render` shows them."""
+    found = causes.group(comparison.unexplained)
+    many = len(comparison.unexplained)
+    yield Text.assemble(("Not explained", "bold"), f"  {many} difference{_s(many)}, {len(found)} cause{_s(len(found))}")
+    for cause in found[:limit]:
+        line = Text(cause.what)
+        if cause.brings:
+            line.append(f": {cause.brings}", style="cyan")
+        yield Padding(line, (0, 0, 0, 2))
+        if files:
+            yield Padding(_differences(cause.differences, 5 * limit), (0, 0, 0, 4))
+    if len(found) > limit:
+        yield Padding(Text(f"… and {len(found) - limit} more causes: --json has them all", style="dim"), (0, 0, 0, 2))
+    if not files and any(cause.brings for cause in found):
+        yield Padding(
+            Text("--files lists them; --show PATH compares the contents of a file", style="dim"), (0, 0, 0, 2)
+        )
+
+
+def _differences(found: Sequence[Difference], limit: int) -> RenderableType:
+    table = Table(box=box.SIMPLE_HEAD, show_edge=False, pad_edge=False, padding=(0, 2, 0, 0), expand=False)
+    table.add_column("what", overflow="fold", ratio=None, min_width=20)
+    table.add_column("A", overflow="fold", style="red")
+    table.add_column("B", overflow="fold", style="green")
+    for difference in found[:limit]:
+        table.add_row(*_cells(difference))
+    if len(found) > limit:
+        return Group(table, Text(f"… and {len(found) - limit} more: --json has them all", style="dim"))
+    return table
 
 
 def _cells(difference: Difference) -> tuple[Text, Text, Text]:
-    what = Text(visible(difference.key))
+    section = "" if difference.section == "files" else f"{difference.section} "
+    what = Text(f"{section}{visible(difference.key)}")
     if difference.kind == "changed":
         what.append(f" {difference.attribute}", style="cyan")
         return what, Text(say(difference.attribute, difference.a)), Text(say(difference.attribute, difference.b))
@@ -99,34 +112,7 @@ def _cells(difference: Difference) -> tuple[Text, Text, Text]:
     if difference.kind == "unreadable":
         return what, Text("can't be read"), Text("can't be read")
     here = Text(summary(difference.a if difference.kind == "only_a" else difference.b))
-    return (what, here, Text(_ABSENT)) if difference.kind == "only_a" else (what, Text(_ABSENT), here)
-
-
-def summary(attributes: dict[str, Any]) -> str:
-    """A whole thing in a few words: its most telling attributes."""
-    telling = ("version", "type", "state", "active", "program", "uid", "gid", "mode", "owner", "target", "name")
-    words = [str(attributes[name]) for name in telling if attributes.get(name) not in (None, "")]
-    return visible(" ".join(words[:4])) or "there"
-
-
-def say(attribute: str | None, value: Any) -> str:
-    """One value in words: digests shortened, absence as a hyphen."""
-    if value is None:
-        return _ABSENT
-    if attribute in _DIGESTS and isinstance(value, str):
-        return value.removeprefix("sha256:")[:_SHORT_DIGEST]
-    if isinstance(value, bool):
-        return "yes" if value else "no"
-    if isinstance(value, list):
-        return visible(", ".join(map(str, value))) or "none"
-    if isinstance(value, dict):
-        return visible(", ".join(f"{name}={say('digest', each)}" for name, each in sorted(value.items())))
-    return visible(str(value)) or '""'
-
-
-def visible(text: str) -> str:
-    """A name on one line: what would move the cursor is shown as an escape."""
-    return "".join(each if each.isprintable() else each.encode("unicode_escape").decode() for each in text)
+    return (what, here, Text(ABSENT)) if difference.kind == "only_a" else (what, Text(ABSENT), here)
 
 
 def _explained(differences: Iterable[Difference]) -> Table:
@@ -146,8 +132,15 @@ def _notes(comparison: Comparison) -> list[RenderableType]:
         notes.append(Text(f"Not compared: {section}: {why}", style="yellow"))
     for warning in comparison.warnings:
         notes.append(Text(f"Warning: {visible(warning)}", style="yellow"))
+    for each in comparison.refused:
+        again = f"; {each.differences} difference{_s(each.differences)} it would explain" if each.differences else ""
+        notes.append(Text(f"Rule {each.rule} explains nothing: {each.why}{again}", style="bold yellow"))
     for rule in comparison.unused:
         notes.append(Text(f"Unused rule: {rule}", style="yellow"))
+    if comparison.unowned:
+        count = len(comparison.unowned)
+        text = f"{count} rule{_s(count)} of the policy without an owner: name one with `owner:`, once will do"
+        notes.append(Text(text, style="dim"))
     if comparison.unused_reference:
         count = len(comparison.unused_reference)
         text = f"{count} rule{_s(count)} of the reference policy fitted nothing here; --json names them"
@@ -170,6 +163,17 @@ def to_json(comparison: Comparison) -> dict[str, Any]:
         "unexplained": len(comparison.unexplained),
         "explained": len(comparison.explained),
         "compared": comparison.counts,
+        "causes": [
+            {
+                "kind": cause.kind,
+                "name": cause.name,
+                "what": cause.what,
+                "brings": cause.brings,
+                "differences": len(cause.differences),
+                "files": list(cause.paths),
+            }
+            for cause in causes.group(comparison.unexplained)
+        ],
         "differences": [
             {
                 "section": difference.section,
@@ -181,6 +185,7 @@ def to_json(comparison: Comparison) -> dict[str, Any]:
                 "explained": difference.explained,
                 "reason": difference.reason,
                 "rule": str(difference.rule) if difference.rule else None,
+                "owner": difference.rule.owner if difference.rule else None,
             }
             for difference in comparison.differences
         ],
@@ -190,6 +195,18 @@ def to_json(comparison: Comparison) -> dict[str, Any]:
             for rules, is_reference in ((comparison.unused, False), (comparison.unused_reference, True))
             for rule in rules
         ],
+        "refused_rules": [
+            {
+                "rule": str(each.rule),
+                "reason": each.rule.reason,
+                "owner": each.rule.owner,
+                "kind": each.kind,
+                "why": each.why,
+                "differences": each.differences,
+            }
+            for each in comparison.refused
+        ],
+        "rules_without_owner": [str(rule) for rule in comparison.unowned],
         "warnings": list(comparison.warnings),
     }
 

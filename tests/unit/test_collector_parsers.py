@@ -12,6 +12,7 @@ from ansible_collections.goldsmith.core.plugins.module_utils.collector import (
     digest,
     libraries,
     os_release,
+    owners,
     packages,
     paths,
     runtime,
@@ -248,3 +249,14 @@ def test_pid_1_counts_only_alone() -> None:
     assert runtime.describe_holders({("systemd", "init.scope")}) == {"program": "systemd", "unit": "init.scope"}
     assert runtime.describe_holders({("b", "x"), ("a", "x")}) == {"program": "a, b", "unit": "x"}
     assert runtime.describe_holders(set()) == {}
+
+
+def test_diversions_and_names_of_lists() -> None:
+    text = "/usr/bin/x\n/usr/bin/x.distrib\nmine\n/usr/lib/y\n/usr/lib/y.real\n:\n"
+    assert owners.parse_diversions(text) == {
+        "/usr/bin/x": ("/usr/bin/x.distrib", "mine"),
+        "/usr/lib/y": ("/usr/lib/y.real", ":"),
+    }
+    assert owners.parse_diversions("") == {}
+    names = ("adduser.list", "libc6:amd64.list", "libc6:i386.list")
+    assert [owners.package_of(name, "amd64") for name in names] == ["adduser", "libc6", "libc6:i386"]

@@ -246,6 +246,33 @@ def test_a_directory(machine: Path) -> None:
     assert found["/usr/big"]["owner"] == owner
 
 
+def test_each_path_says_which_package_alone_brings_it(tmp_path: Path) -> None:
+    for name, content in {
+        "usr/lib/a.so": "",
+        "usr/bin/tool": "the diverting package's",
+        "usr/bin/tool.distrib": "the diverted one",
+        "etc/a.conf": "",
+        "etc/own": "",
+        "var/lib/dpkg/arch": "amd64\n",
+        "var/lib/dpkg/info/a:amd64.list": "/.\n/usr\n/lib\n/lib/a.so\n/etc/a.conf\n/usr/bin/tool\n/gone\n",
+        "var/lib/dpkg/info/b.list": "/.\n/usr\n/usr/bin/tool\n/usr/share/b\n",
+        "var/lib/dpkg/diversions": "/usr/bin/tool\n/usr/bin/tool.distrib\nb\n",
+    }.items():
+        (tmp_path / name).parent.mkdir(parents=True, exist_ok=True)
+        (tmp_path / name).write_text(content)
+    (tmp_path / "usr/share/b").mkdir(parents=True)
+    (tmp_path / "lib").symlink_to("usr/lib")
+    found = document.collect(tree.DirectoryTree(str(tmp_path)), "rest")["sections"]["files"]
+    assert {path: each["package"] for path, each in found.items() if "package" in each} == {
+        "/lib": "a",
+        "/usr/lib/a.so": "a",
+        "/etc/a.conf": "a",
+        "/usr/bin/tool": "b",
+        "/usr/bin/tool.distrib": "a",
+        "/usr/share/b": "b",
+    }
+
+
 def test_what_changes_by_itself_is_left_out(machine: Path) -> None:
     found = files.collect(tree.DirectoryTree(machine))
     below = [path for path in found if path.startswith(("/tmp", "/run", "/proc", "/var/tmp", "/root/.ansible/tmp"))]  # noqa: S108

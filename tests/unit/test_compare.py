@@ -131,6 +131,19 @@ def test_what_nobody_could_read_is_not_equal() -> None:
     assert not compare(machine("a", users={"root": user}), machine("b", users={"root": user}), NONE).ok
 
 
+def test_which_package_brings_a_path_is_no_difference_of_its_own() -> None:
+    """dpkg's own records say so too. It stands beside each difference, for its cause to be found."""
+    mine, other = {**FILE, "package": "x"}, {**FILE, "package": "y"}
+    assert compare(machine("a", files={"/x": mine}), machine("b", files={"/x": FILE}), NONE).differences == ()
+    [mode] = compare(
+        machine("a", files={"/x": {**mine, "mode": "0600"}}), machine("b", files={"/x": other}), NONE
+    ).differences
+    assert (mode.attribute, mode.about) == ("mode", {"package": ("x", "y")})
+    hidden = {"type": "file", "unreadable": True}
+    found = compare(machine("a", files={"/x": {**hidden, "package": "x"}}), machine("b", files={"/x": hidden}), NONE)
+    assert short(found) == [("files", "/x", None, "unreadable")]
+
+
 def test_an_equal_host_key_is_a_clone_and_its_public_half_no_second_one() -> None:
     a, b = machine("a"), machine("b")
     b = with_identity(with_identity(b, "ssh_host_key /k", sha256="key of a"), "ssh_host_key /k.pub", sha256="pub of a")
@@ -204,6 +217,63 @@ def test_two_rules_alike_are_both_counted() -> None:
     found = compare(machine("a", files={"/x": FILE}), machine("b", files={}), twice)
     assert found.ok
     assert len(found.unused) == 1
+
+
+def many(count: int, differing: int) -> tuple[Manifest, Manifest]:
+    """Machines with as many files each, of which some differ in mode and owner."""
+    here = {f"/x/{number}": FILE for number in range(count)}
+    there = {f"/x/{number}": {**FILE, "mode": "0600", "owner": "x"} for number in range(differing)}
+    return machine("a", files=here), machine("b", files={**here, **there})
+
+
+@pytest.mark.parametrize(
+    ("facts", "differing", "fields", "explained"),
+    [
+        (400, 20, {}, True),  # 5 %
+        (400, 21, {}, False),
+        (400, 21, {"broad": True}, True),
+        (20, 10, {}, True),  # so many in any case
+        (20, 11, {}, False),
+    ],
+)
+def test_a_rule_that_fits_too_much_explains_nothing(
+    facts: int, differing: int, fields: dict[str, Any], explained: bool
+) -> None:
+    broad = rule(key="/x/*", **fields)
+    found = compare(*many(facts, differing), Policy("p", (broad,)))
+    assert found.ok is explained
+    if not explained:
+        [refused] = found.refused
+        assert (refused.rule, refused.kind, refused.differences) == (broad, "too_broad", 2 * differing)
+        assert f"fits {differing} of {facts} facts and may explain {max(10, facts // 20)}" in refused.why
+        assert found.unused == ()
+
+
+def test_what_a_too_broad_rule_leaves_others_may_explain() -> None:
+    broad, narrow, rest = rule(key="/x/**"), rule(key="/x/1*"), rule(key="/x/*")
+    found = compare(*many(400, 25), Policy("p", (broad, narrow), (rest,)))
+    assert found.ok
+    assert [each.rule for each in found.refused] == [broad]
+    assert {id(each.rule) for each in found.differences} == {id(narrow), id(rest)}
+
+
+def test_an_expired_rule_explains_nothing_and_says_who_is_asked() -> None:
+    old = rule(owner="web team", expires="2026-10-31")
+    other = rule(key="/other", owner="me", expires="2026-10-30")
+    a, b = machine("a", files={"/x": FILE, "/y": FILE}), machine("b", files={"/y": FILE})
+    found = compare(a, b, Policy("p", (), (), (), (old, other)))
+    assert short(found) == [("files", "/x", None, "only_a")]
+    assert not found.ok
+    assert [(each.rule, each.kind, each.differences) for each in found.refused] == [
+        (old, "expired", 1),
+        (other, "expired", 0),
+    ]
+    assert found.refused[0].why == "expired: 2026-10-31 was its last day; ask its owner, web team"
+
+
+def test_rules_that_nobody_owns_are_named() -> None:
+    mine, nobodys = rule(owner="me"), rule(key="/y")
+    assert compare(machine("a"), machine("b"), Policy("p", (mine, nobodys), (rule(),))).unowned == (nobodys,)
 
 
 @pytest.mark.parametrize("name", ["image-booted", "host"])

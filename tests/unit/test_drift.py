@@ -65,17 +65,17 @@ def stopped(found: Document) -> None:
     ("change", "verdict", "named"),
     [
         (lambda _: None, "in sync", ""),
-        (motd, "drifted", "files /etc/motd"),
-        (stopped, "drifted", "runtime.units ssh.service: missing on the host"),
-        (unreadable, "unprovable", "files /etc/fstab"),
-        (lambda found: (unreadable(found), motd(found)), "drifted", "files /etc/motd"),
+        (motd, "drifted", "file /etc/motd, contents"),
+        (stopped, "drifted", "unit ssh.service only on A"),
+        (unreadable, "unprovable", "file /etc/fstab"),
+        (lambda found: (unreadable(found), motd(found)), "drifted", "file /etc/motd"),
         (lambda found: found["sections"].pop("units"), "unprovable", "units: not compared: B has no such section"),
     ],
 )
 def test_verdicts(change: Callable[[Document], None], verdict: str, named: str) -> None:
     host = judged(("web1", other("web1", change)))["web1"]
     assert host.verdict == verdict
-    assert named in "\n".join(drift_report.causes(host))
+    assert named in "\n".join(drift_report.why(host))
 
 
 def test_against_an_image_at_rest_what_runs_is_said_not_to_be_compared() -> None:
@@ -93,9 +93,7 @@ def test_two_hosts_that_share_an_identity_have_both_drifted() -> None:
         "web2": "drifted",
         "web3": "in sync",
     }
-    assert "identity machine_id: the same as on web2; no two machines may share it" in drift_report.causes(
-        hosts["web1"]
-    )
+    assert "identity machine_id: the same as on web2; no two machines may share it" in drift_report.why(hosts["web1"])
 
 
 def seen(hosts: dict[str, Host], reference: Document | None = None) -> Result:
@@ -163,7 +161,7 @@ def test_changes_between_two_looks() -> None:
     now = seen(judged(("web1", other("web1", motd)), ("web2", other("web2"))))
     assert drift_report.changes(before, before) == []
     [line] = drift_report.changes(before, now)
-    assert line.startswith("2026-01-02T03:04:05Z web1: in sync -> drifted\n  files /etc/motd")
+    assert line.startswith("2026-01-02T03:04:05Z web1: in sync -> drifted\n  file /etc/motd")
     assert drift_report.changes(now, replace(before, hosts=before.hosts)) == [
         "2026-01-02T03:04:05Z web1: drifted -> in sync"
     ]
@@ -234,7 +232,7 @@ def test_a_fleet_from_end_to_end(project: Path) -> None:
         "gone": "unreachable",
         "locked": "unprovable",
     }
-    assert told["hosts"]["web2"]["causes"] == ["files /etc/motd: sha256 a378977155fb is now 000000000000"]
+    assert told["hosts"]["web2"]["causes"] == ["file /etc/motd, contents"]
     assert "nothing listens" in told["hosts"]["gone"]["causes"][0]
     assert "without a password" in told["hosts"]["locked"]["hint"]
     assert ET.parse(project / "drift.xml").getroot().get("failures") == "1"

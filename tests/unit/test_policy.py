@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import datetime
 import re
 from pathlib import Path
 from typing import Any
@@ -103,6 +104,64 @@ def test_a_file_extends_the_reference(tmp_path: Path) -> None:
     assert policy.load(write(tmp_path, "rules: []\n")).rules == ()
 
 
+def test_an_owner_stands_in_the_rule_or_once_for_all(tmp_path: Path) -> None:
+    text = """{owner}rules:
+  - {{section: files, key: /a, reason: because it is so}}
+  - {{section: files, key: /b, reason: because it is so, owner: database team}}
+"""
+    found = policy.load(write(tmp_path, text.format(owner="owner: web team\n")))
+    assert [each.owner for each in found.own] == ["web team", "database team"]
+    found = policy.load(write(tmp_path, text.format(owner="")))
+    assert [each.owner for each in found.own] == [None, "database team"]
+
+
+EXPIRING = """\
+owner: web team
+rules:
+  - {section: files, key: /a, reason: because it is so, expires: 2026-11-30}
+  - {section: files, key: /b, reason: because it is so}
+"""
+
+
+def test_a_rule_holds_to_the_end_of_its_last_day(tmp_path: Path) -> None:
+    path = write(tmp_path, EXPIRING)
+    held = policy.load(path, datetime.date(2026, 11, 30))
+    assert ([str(each) for each in held.own], held.expired) == (["files /a", "files /b"], ())
+    over = policy.load(path, datetime.date(2026, 12, 1))
+    assert [str(each) for each in over.own] == ["files /b"]
+    assert [str(each) for each in over.expired] == ["files /a"]
+    assert policy.load(write(tmp_path, EXPIRING.replace("2026", "1999"))).expired
+    assert not policy.load(write(tmp_path, EXPIRING.replace("2026", "2999"))).expired
+
+
+@pytest.mark.parametrize(
+    ("line", "message"),
+    [
+        ("expires: soon, owner: me", "policy.yml:2: rules.0.expires: must be a day, as in 2027-06-30"),
+        ("expires: 20270630, owner: me", "policy.yml:2: rules.0.expires: must be a day, as in 2027-06-30"),
+        ("expires: 2027-02-30, owner: me", "policy.yml:2: rules.0.expires: "),
+        ("expires: 2027-06-30", "policy.yml:2: rules.0.expires: has no owner who could be asked then"),
+        ('owner: ""', "policy.yml:2: rules.0.owner: "),
+        ("broad: perhaps", "policy.yml:2: rules.0.broad: must be true or false"),
+    ],
+)
+def test_owners_and_last_days_that_are_none(tmp_path: Path, line: str, message: str) -> None:
+    text = f"rules:\n  - {{section: files, key: /a, reason: because it is so, {line}}}\n"
+    with pytest.raises(UsageError) as caught:
+        policy.load(write(tmp_path, text))
+    assert message in caught.value.message
+
+
+def test_machines_and_groups() -> None:
+    webs, others = {"image": (), "web1": ("webs", "all")}, {"image": (), "db1": ("dbs", "all")}
+    assert rule().concerns(others)
+    assert rule(machine="web*").concerns(webs)
+    assert not rule(machine="web*").concerns(others)
+    assert rule(group="webs").concerns(webs)
+    assert not rule(group="webs").concerns(others)
+    assert not rule(machine="image", group="webs").concerns(webs), "both must fit one machine"
+
+
 def test_mistakes_come_with_file_line_and_key(tmp_path: Path) -> None:
     text = """extends: debain
 rules:
@@ -169,7 +228,12 @@ def test_the_reference_policy_is_narrow() -> None:
         assert "**" not in each.key, each
         assert each.key.rstrip("*") not in ("", "/", "/etc/", "/usr/", "/var/", "/var/lib/"), each
         assert len(each.reason.split()) > 5, each
-    assert len({(each.section, each.key, each.attribute, each.kind, each.between) for each in rules}) == len(rules)
+        assert each.attribute or each.kind or each.present_on, f"{each} explains whatever happens to it"
+        assert each.owner == "Goldsmith"
+        assert not each.broad
+    assert len(
+        {(each.section, each.key, each.attribute, each.kind, each.between, each.present_on) for each in rules}
+    ) == len(rules)
 
 
 def test_an_unknown_reference_is_an_error() -> None:

@@ -8,10 +8,11 @@ from typing import Any
 
 from rich.console import Console
 
-from goldsmith import report
-from goldsmith.compare import Comparison, Difference
+from goldsmith import report, words
+from goldsmith.compare import Comparison, Difference, Refused
 from goldsmith.policy import Rule
 
+FILE = {"type": "file"}
 RULE = Rule(section="files", key="/e*", reason="expected, and that is why it is so")
 LONG = "/usr/lib/python3/dist-packages/" + "a-very-long-name/" * 8 + "x.py"
 
@@ -37,6 +38,7 @@ ONLY_A = Difference("packages", "nginx", None, "only_a", {"version": "1.22", "ar
 ONLY_B = Difference("files", "/b", None, "only_b", None, {"type": "file", "mode": "0644", "owner": "root"})
 CLONE = Difference("identity", "machine_id", "sha256", "equal", "5" * 64, "5" * 64)
 HIDDEN = Difference("files", "/h", None, "unreadable", {"type": "file"}, {"type": "file"})
+EXPIRED = Refused(RULE, "expired", "its day is over", 2)
 EXPLAINED = Difference("files", "/e1", "mode", "changed", "0644", "0600", RULE.reason, RULE)
 
 
@@ -46,32 +48,54 @@ def test_everything_is_said() -> None:
             *(ONLY_A, CHANGED, ONLY_B, HIDDEN, CLONE, EXPLAINED, EXPLAINED),
             not_compared=(("runtime.units", "A at rest: nothing runs"),),
             unused=(RULE,),
+            refused=(EXPIRED,),
+            unowned=(RULE,),
             unused_reference=(RULE, RULE),
             warnings=("B: /x: can't be read",),
         )
     )
-    for words in (
+    for said in (
         "image",
         "at rest  111111111111",
-        "packages  1 unexplained",
-        "files  3 unexplained",
-        "/etc/motd sha256",
-        "333333333333",
-        "machine_id cloned",
-        "same on both machines",
-        "can't be read",
-        "file 0644 root",
+        "Not explained  5 differences, 5 causes",
+        "package nginx 1.22 only on A",
+        "file /etc/motd, contents",
+        "file /b only on B",
+        "identity machine_id, cloned: the same on both machines (555555555555)",
+        "file /h, can't be read on either side",
         "2  files  expected, and that is why it is so",
         "Not compared: runtime.units: A at rest: nothing runs",
         "Unused rule: files /e*",
+        "Rule files /e* explains nothing: its day is over; 2 differences it would explain",
+        "1 rule of the policy without an owner",
         "2 rules of the reference policy fitted nothing here",
         "Warning: B: /x: can't be read",
         "DIFFERENT: 5 unexplained differences, 2 explained; 12,345 facts compared",
     ):
-        assert words in text, words
-    assert text.index("packages  1") < text.index("files  3") < text.index("identity  1") < text.index("Explained by")
+        assert said in text, said
+    assert text.index("package nginx") < text.index("/etc/motd") < text.index("machine_id") < text.index("Explained by")
     assert "/e1" not in text
+    assert "333333333333" not in text
     assert "\x1b" not in text
+
+
+def test_files_stand_below_their_cause_on_demand() -> None:
+    brought = Difference(
+        "files", "/usr/sbin/nginx", None, "only_a", {"type": "file"}, None, about={"package": ("nginx",)}
+    )
+    found = comparison(ONLY_A, brought, CHANGED, HIDDEN, CLONE, EXPLAINED)
+    text = rendered(found)
+    assert "package nginx 1.22 only on A: 1 file" in text
+    assert "--files lists them" in text
+    assert "/usr/sbin/nginx" not in text
+    text = rendered(found, files=True)
+    lines = [" ".join(line.split()) for line in text.splitlines()]
+    assert lines.index("/usr/sbin/nginx file -") == lines.index("packages nginx 1.22 -") + 1
+    for said in ("/etc/motd sha256 333333333333 444444444444", "/h can't be read can't be read"):
+        assert said in lines, said
+    assert "identity machine_id cloned same on both machines" in lines
+    assert "--files" not in text
+    assert "/e1" not in text
 
 
 def test_verdicts() -> None:
@@ -84,17 +108,23 @@ def test_long_names_stay_within_the_width_and_whole() -> None:
     text = rendered(comparison(Difference("files", LONG, "mode", "changed", "0644", "0600")))
     assert max(map(len, text.splitlines())) <= 80
     assert "0644" in text
-    column = "".join(line[2:].split("  ")[0].strip() for line in text.splitlines() if line.startswith("  "))
-    assert LONG in column
+    assert LONG in text.replace("\n", "").replace("  ", "")
 
 
 def test_many_are_counted_not_listed() -> None:
-    many = [Difference("files", f"/f{n:03}", "mode", "changed", "1", "2") for n in range(30)]
+    many = [Difference("files", f"/f{n:03}", "sha256", "changed", "1", "2") for n in range(60)]
     text = rendered(comparison(*many))
-    assert "/f019" in text
-    assert "/f020" not in text
-    assert "… and 10 more" in text
-    assert "/f029" in rendered(comparison(*many), limit=100)
+    assert "/f039" in text
+    assert "/f040" not in text
+    assert "… and 20 more causes: --json has them all" in text
+    assert "/f059" in rendered(comparison(*many), limit=100)
+    folder = [Difference("files", f"/d/f{n:03}", None, "only_b", None, {"type": "file"}) for n in range(30)]
+    top = Difference("files", "/d", None, "only_b", None, {"type": "directory"})
+    text = rendered(comparison(top, *folder), files=True, limit=2)
+    assert "folder /d only on B: 30 files" in text
+    assert "/d/f008" in text
+    assert "/d/f009" not in text
+    assert "… and 21 more: --json has them all" in text
 
 
 def test_markup_and_control_characters_in_names_are_only_text() -> None:
@@ -106,19 +136,25 @@ def test_markup_and_control_characters_in_names_are_only_text() -> None:
 
 
 def test_values_in_words() -> None:
-    assert report.say("hold", True) == "yes"
-    assert report.say("hold", None) == "-"
-    assert report.say("groups", []) == "none"
-    assert report.say("groups", ["a", "b"]) == "a, b"
-    assert report.say("comment", "") == '""'
-    assert report.say("uid", 0) == "0"
-    assert report.say("xattrs", {"user.b": "sha256:" + "9" * 64, "a": "x"}) == "a=x, user.b=999999999999"
-    assert report.summary({}) == "there"
-    assert report.summary({"uid": 0, "gid": 0}) == "0 0"
+    assert words.say("hold", True) == "yes"
+    assert words.say("hold", None) == "-"
+    assert words.say("groups", []) == "none"
+    assert words.say("groups", ["a", "b"]) == "a, b"
+    assert words.say("comment", "") == '""'
+    assert words.say("uid", 0) == "0"
+    assert words.say("xattrs", {"user.b": "sha256:" + "9" * 64, "a": "x"}) == "a=x, user.b=999999999999"
+    assert words.summary({}) == "there"
+    assert words.summary({"uid": 0, "gid": 0}) == "0 0"
 
 
 def test_json_holds_all_of_it() -> None:
-    found = comparison(CHANGED, EXPLAINED, not_compared=(("runtime.units", "why"),), unused_reference=(RULE,))
+    found = comparison(
+        *(CHANGED, EXPLAINED),
+        not_compared=(("runtime.units", "why"),),
+        unused_reference=(RULE,),
+        refused=(EXPIRED,),
+        unowned=(RULE,),
+    )
     assert json.loads(json.dumps(report.to_json(found))) == {
         "schema": "goldsmith.comparison/1",
         "a": {"name": "image", "scope": "rest", "digest": "sha256:" + "1" * 64},
@@ -128,6 +164,16 @@ def test_json_holds_all_of_it() -> None:
         "unexplained": 1,
         "explained": 1,
         "compared": {"files": 12345},
+        "causes": [
+            {
+                "kind": "file",
+                "name": "/etc/motd",
+                "what": "file /etc/motd, contents",
+                "brings": "",
+                "differences": 1,
+                "files": ["/etc/motd"],
+            }
+        ],
         "differences": [
             {
                 "section": "files",
@@ -139,6 +185,7 @@ def test_json_holds_all_of_it() -> None:
                 "explained": False,
                 "reason": None,
                 "rule": None,
+                "owner": None,
             },
             {
                 "section": "files",
@@ -150,9 +197,21 @@ def test_json_holds_all_of_it() -> None:
                 "explained": True,
                 "reason": RULE.reason,
                 "rule": "files /e*",
+                "owner": None,
             },
         ],
         "not_compared": [{"section": "runtime.units", "why": "why"}],
         "unused_rules": [{"rule": "files /e*", "reason": RULE.reason, "reference": True}],
+        "refused_rules": [
+            {
+                "rule": "files /e*",
+                "reason": RULE.reason,
+                "owner": None,
+                "kind": "expired",
+                "why": "its day is over",
+                "differences": 2,
+            }
+        ],
+        "rules_without_owner": ["files /e*"],
         "warnings": [],
     }

@@ -8,7 +8,7 @@ from __future__ import annotations
 import hashlib
 import json
 
-from . import SCHEMA, accounts, files, identity, libraries, os_release, packages, runtime, units
+from . import SCHEMA, accounts, files, identity, libraries, os_release, owners, packages, runtime, units
 
 LIVE = "live"
 REST = "rest"
@@ -19,13 +19,15 @@ def collect(tree, scope):
     package_section, native = packages.collect(tree)
     user_section, group_section = accounts.collect(tree)
     unit_section = units.collect(tree)
+    file_section = files.collect(tree)
+    owners.mark(tree, file_section, native)
     warnings = list(tree.warnings)
     return assemble(
         {
             "os": os_release.collect(tree, native),
             "packages": package_section,
             "libraries": libraries.collect(tree),
-            "files": files.collect(tree),
+            "files": file_section,
             "units": unit_section,
             "users": user_section,
             "groups": group_section,

@@ -1,0 +1,132 @@
+"""Causes in words: what one is called, and what it brings."""
+
+from __future__ import annotations
+
+import posixpath
+from collections import Counter
+from collections.abc import Iterable, Sequence
+from typing import Any
+
+from goldsmith.compare import Difference
+from goldsmith.words import say, short, visible
+
+Thing = tuple[str, str]
+"""What differs: (section, key)."""
+Things = dict[Thing, list[Difference]]
+
+_SECTION_OF = {
+    "package": ("packages",),
+    "library": ("libraries",),
+    "unit": ("units", "runtime.units"),
+    "user": ("users",),
+    "group": ("groups",),
+    "alternative": ("alternatives",),
+    "identity": ("identity",),
+    "file": ("files",),
+    "folder": ("files",),
+}
+_NOUNS = {
+    "files": ("file", "files"),
+    "packages": ("package", "packages"),
+    "libraries": ("library", "libraries"),
+    "units": ("unit", "units"),
+    "users": ("user", "users"),
+    "groups": ("group", "groups"),
+    "alternatives": ("alternative", "alternatives"),
+    "ssh_keys": ("key that lets in", "keys that let in"),
+    "runtime.sockets": ("listening socket", "listening sockets"),
+}
+
+
+def side(differences: Sequence[Difference]) -> str:
+    """only_a or only_b where only one side has the thing; else empty."""
+    return differences[0].kind if differences and differences[0].kind in ("only_a", "only_b") else ""
+
+
+def whole(differences: Sequence[Difference]) -> dict[str, Any]:
+    """All attributes of a thing that only one side has."""
+    return (differences[0].a or differences[0].b) if side(differences) else {}
+
+
+def anchors(kind: str, name: str, things: Things) -> list[Thing]:
+    """The things that the cause's own words speak of."""
+    if kind == "fact":
+        return list(things)
+    return [(section, name) for section in _SECTION_OF.get(kind, ()) if (section, name) in things]
+
+
+def headline(kind: str, name: str, things: Things) -> str:
+    """What a cause is called."""
+    own = [each for thing in anchors(kind, name, things) for each in things[thing]]
+    shown = visible(name)
+    below = _common([key for section, key in things if section == "files"])
+    section, _space, key = shown.partition(" ")
+    special = {
+        "altered": f"package {shown} is the same on both, its files are not",
+        "owners": f"{shown} below {visible(below)}",
+        "records": "records of the packages above",
+        "accounts": "files of the accounts above",
+        "library": f"library {posixpath.basename(shown)}{_happened(own)}, in {posixpath.dirname(shown)}",
+        "fact": f"{section.replace('_', ' ')} {key}{_happened(own)}",
+        "identity": f"identity {shown}{_happened(own)}",
+    }
+    if kind in ("file", "folder"):
+        return f"{_file(own)} {shown}{_package(own)}{_happened(own)}"
+    return special.get(kind) or f"{kind} {shown}{_happened(own)}"
+
+
+def changes(differences: Iterable[Difference]) -> str:
+    """Attributes that changed: "owner root → www-data, mode 0644 → 0600"."""
+    return ", ".join(_change(each) for each in differences if each.kind == "changed")
+
+
+def counted(things: Iterable[Thing]) -> str:
+    """What a cause brings: "12 files, 1 unit". What runs of a unit is not counted beside it."""
+    all_of_it = set(things)
+    counts: Counter[str] = Counter()
+    for section, key in sorted(all_of_it):
+        if section != "runtime.units":
+            counts[section] += 1
+        elif ("units", key) not in all_of_it:
+            counts["units"] += 1
+    return ", ".join(_count(section, count) for section, count in counts.items())
+
+
+def _count(section: str, count: int) -> str:
+    one, many = _NOUNS.get(section, (f"of {section}", f"of {section}"))
+    return f"{count:,} {one if count == 1 else many}"
+
+
+def _happened(own: Sequence[Difference]) -> str:
+    """What befell the thing itself; empty when only what hangs on it changed."""
+    only = side(own)
+    if only:
+        version = f" {visible(str(whole(own)['version']))}" if whole(own).get("version") else ""
+        return f"{version} only on {only[-1].upper()}"
+    if own and own[0].kind == "equal":
+        return f", cloned: the same on both machines ({short(own[0].a)})"
+    if own and own[0].kind == "unreadable":
+        return ", can't be read on either side"
+    version = next((f" {say(None, each.a)} → {say(None, each.b)}" for each in own if each.attribute == "version"), "")
+    others = changes(each for each in own if each.attribute != "version")
+    return f"{version}, {others}" if others else version
+
+
+def _change(each: Difference) -> str:
+    if each.attribute in ("sha256", "digest"):
+        return "contents"
+    return f"{each.attribute} {say(each.attribute, each.a)} → {say(each.attribute, each.b)}"
+
+
+def _file(own: Sequence[Difference]) -> str:
+    """What lies at a path, where that is known."""
+    kind = whole(own).get("type", "file")
+    return "folder" if kind == "directory" else str(kind)
+
+
+def _package(own: Sequence[Difference]) -> str:
+    return next((f" of package {visible(name)}" for each in own[:1] for name in each.about.get("package", ())), "")
+
+
+def _common(paths: Sequence[str]) -> str:
+    return posixpath.commonpath(paths) if paths else ""

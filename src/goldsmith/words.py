@@ -1,0 +1,41 @@
+"""Facts of a manifest in words that fit on a line."""
+
+from __future__ import annotations
+
+from typing import Any
+
+ABSENT = "-"
+_SHORT_DIGEST = 12
+_DIGESTS = ("sha256", "digest")
+
+
+def short(digest: str) -> str:
+    """A digest's first digits."""
+    return digest.removeprefix("sha256:")[:_SHORT_DIGEST]
+
+
+def summary(attributes: dict[str, Any]) -> str:
+    """A whole thing in a few words: its most telling attributes."""
+    telling = ("version", "type", "state", "active", "program", "uid", "gid", "mode", "owner", "target", "name")
+    words = [str(attributes[name]) for name in telling if attributes.get(name) not in (None, "")]
+    return visible(" ".join(words[:4])) or "there"
+
+
+def say(attribute: str | None, value: Any) -> str:
+    """One value in words: digests shortened, absence as a hyphen."""
+    if value is None:
+        return ABSENT
+    if attribute in _DIGESTS and isinstance(value, str):
+        return short(value)
+    if isinstance(value, bool):
+        return "yes" if value else "no"
+    if isinstance(value, list):
+        return visible(", ".join(map(str, value))) or "none"
+    if isinstance(value, dict):
+        return visible(", ".join(f"{name}={say('digest', each)}" for name, each in sorted(value.items())))
+    return visible(str(value)) or '""'
+
+
+def visible(text: str) -> str:
+    """A name on one line: what would move the cursor is shown as an escape."""
+    return "".join(each if each.isprintable() else each.encode("unicode_escape").decode() for each in text)

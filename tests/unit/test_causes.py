@@ -1,0 +1,336 @@
+"""Differences grouped by what brought them."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import pytest
+
+from goldsmith import causes
+from goldsmith.causes import Cause
+from goldsmith.compare import Difference, compare
+from tests.unit.test_compare import FILE, NONE, machine, recorded, with_identity
+
+FOLDER = {"type": "directory", "mode": "0755", "owner": "root", "group": "root"}
+
+
+def package(version: str, **more: Any) -> dict[str, Any]:
+    return {"version": version, "architecture": "amd64", "status": "installed", **more}
+
+
+def of(name: str, **more: Any) -> dict[str, Any]:
+    return {**FILE, "package": name, **more}
+
+
+def link(target: str, **more: Any) -> dict[str, Any]:
+    return {"type": "link", "owner": "root", "group": "root", "target": target, **more}
+
+
+def found(a: dict[str, Any], b: dict[str, Any]) -> tuple[Cause, ...]:
+    """The causes of what differs between machines with these sections; what runs stands under `runtime`."""
+    names = (a.keys() | b.keys()) - {"runtime"}
+    sides = [
+        machine(name, runtime=side.get("runtime", {}), **{each: side.get(each, {}) for each in names})
+        for name, side in (("a", a), ("b", b))
+    ]
+    comparison = compare(*sides, NONE)
+    assert comparison.not_compared == ()
+    grouped = causes.group(comparison.differences)
+    told = [each for cause in grouped for each in cause.differences]
+    assert sorted(map(str, told)) == sorted(map(str, comparison.differences)), "each difference has one cause"
+    return grouped
+
+
+def lines(a: dict[str, Any], b: dict[str, Any]) -> list[str]:
+    return [cause.line for cause in found(a, b)]
+
+
+def test_nothing_differs() -> None:
+    assert causes.group(()) == ()
+
+
+def test_a_newer_package_brings_its_files() -> None:
+    old, new = of("nginx"), of("nginx", sha256="b" * 64)
+    status = {**FILE, "sha256": "c" * 64}
+    a = {
+        "packages": {"nginx": package("1.22.1-9")},
+        "files": {"/usr/sbin/nginx": old, "/usr/share/x": old, "/var/lib/dpkg/info/nginx.md5sums": FILE}
+        | {"/var/lib/dpkg/status": FILE, "/etc/ld.so.cache": FILE},
+    }
+    b = {
+        "packages": {"nginx": package("1.22.1-9+deb12u1")},
+        "files": {"/usr/sbin/nginx": new, "/usr/share/x": new, "/var/lib/dpkg/info/nginx.md5sums": status}
+        | {"/var/lib/dpkg/status": status, "/etc/ld.so.cache": status},
+    }
+    [cause] = found(a, b)
+    assert cause.line == "package nginx 1.22.1-9 → 1.22.1-9+deb12u1: 5 files"
+    assert cause.differences[0].section == "packages"
+    assert cause.paths[-1] == "/var/lib/dpkg/status"
+
+
+def test_a_package_brings_units_users_alternatives_and_links() -> None:
+    b = {
+        "packages": {"chrony": package("4.3"), "vim": package("9")},
+        "files": {
+            "/usr/sbin/chronyd": of("chrony"),
+            "/usr/lib/systemd/system/chrony.service": of("chrony"),
+            "/etc/systemd/system/multi-user.target.wants/chrony.service": link("/lib/systemd/system/chrony.service"),
+            "/etc/systemd/system/chronyd.service": link("/lib/systemd/system/chrony.service"),
+            "/var/lib/systemd/deb-systemd-helper-enabled/chrony.service.dsh-also": FILE,
+            "/etc/init.d/chrony": of("chrony"),
+            "/etc/rc2.d/S01chrony": link("../init.d/chrony"),
+            "/var/lib/chrony": {**FOLDER, "package": "chrony", "owner": "_chrony"},
+            "/var/lib/chrony/made-at-installation": FILE,
+            "/usr/bin/vim.basic": of("vim"),
+            "/etc/alternatives/editor": link("/usr/bin/vim.basic"),
+            "/usr/bin/editor": link("/etc/alternatives/editor"),
+            "/usr/lib/python3/dist-packages/c.py": of("chrony"),
+            "/usr/lib/python3/dist-packages/__pycache__/c.cpython-311.pyc": FILE,
+        },
+        "units": {"chrony.service": {"path": "/usr/lib/systemd/system/chrony.service", "state": "enabled"}},
+        "users": {"_chrony": {"uid": 102, "gid": 103, "home": "/var/lib/chrony"}},
+        "groups": {"_chrony": {"gid": 103, "members": []}},
+        "runtime": {
+            "units": {"chrony.service": {"active": "active"}},
+            "sockets": {"udp 127.0.0.1:323": {"program": "chronyd", "unit": "chrony.service"}},
+        },
+    }
+    a = {"runtime": {"units": {}, "sockets": {}}, "files": {"/usr/bin/editor": link("/bin/nano")}}
+    assert lines(a, b) == [
+        "package chrony 4.3 only on B: 11 files, 1 group, 1 listening socket, 1 unit, 1 user",
+        "package vim 9 only on B: 2 files",
+        "file /usr/bin/editor, target /bin/nano → /etc/alternatives/editor",
+    ]
+
+
+def test_a_user_whose_name_says_nothing_is_of_the_package_whose_files_it_owns() -> None:
+    b = {
+        "packages": {"postgresql-common": package("248"), "postgresql-15": package("15.3")},
+        "files": {
+            "/var/lib/postgresql": {**FOLDER, "package": "postgresql-common", "owner": "postgres"},
+            "/usr/x": of("postgresql-15"),
+        },
+        "users": {"postgres": {"uid": 104, "home": "/var/lib/postgresql"}},
+    }
+    assert lines({}, b) == [
+        "package postgresql-15 15.3 only on B: 1 file",
+        "package postgresql-common 248 only on B: 1 file, 1 user",
+    ]
+
+
+def test_several_packages_share_the_records() -> None:
+    b = {
+        "packages": {"a": package("1"), "b": package("2", hold=True)},
+        "files": {
+            "/var/lib/dpkg/status": FILE,
+            "/var/lib/apt/extended_states": FILE,
+            "/var/lib/dpkg/info/a:i386.list": FILE,
+        },
+    }
+    assert lines({"packages": {"b": package("2")}}, b) == [
+        "package a 1 only on B: 1 file",
+        "package b, hold - → yes",
+        "records of the packages above: 2 files",
+    ]
+    assert lines({}, {"files": {"/var/lib/dpkg/status": FILE}}) == ["file /var/lib/dpkg/status only on B"]
+
+
+def test_files_of_a_package_that_is_the_same_on_both() -> None:
+    changed = of("nginx", sha256="b" * 64)
+    a = {"files": {"/etc/nginx/a": of("nginx"), "/etc/nginx/b": of("nginx"), "/etc/ssh/x": of("ssh")}}
+    b = {"files": {"/etc/nginx/a": changed, "/etc/nginx/b": changed, "/etc/ssh/x": of("ssh", mode="0600")}}
+    assert lines(a, b) == [
+        "package nginx is the same on both, its files are not: 2 files",
+        "file /etc/ssh/x of package ssh, mode 0644 → 0600",
+    ]
+
+
+def test_a_python_distribution_has_what_bears_its_name() -> None:
+    site = "/opt/app/venv/lib/python3.11/site-packages"
+    a = {"libraries": {f"{site}/flask-sqlalchemy": {"kind": "python", "version": "3.0"}}, "files": {}}
+    b = {
+        "libraries": {
+            f"{site}/flask-sqlalchemy": {"kind": "python", "version": "3.1"},
+            "/usr/lib/python3/dist-packages/yaml": {"kind": "python", "version": "6"},
+        },
+        "packages": {"python3-yaml": package("6")},
+        "files": {
+            f"{site}/Flask_SQLAlchemy-3.1.dist-info": FOLDER,
+            f"{site}/Flask_SQLAlchemy-3.1.dist-info/METADATA": FILE,
+            f"{site}/flask_sqlalchemy/new.py": FILE,
+            f"{site}/flask_sqlalchemy/__pycache__": FOLDER,
+            f"{site}/flask/other.py": FILE,
+            "/usr/lib/python3/dist-packages/yaml/x.py": of("python3-yaml"),
+        },
+    }
+    assert lines(a, b) == [
+        "package python3-yaml 6 only on B: 1 file, 1 library",
+        f"library flask-sqlalchemy 3.0 → 3.1, in {site}: 4 files",
+        f"file {site}/flask/other.py only on B",
+    ]
+
+
+def test_a_unit_has_its_file_drop_ins_links_and_what_runs() -> None:
+    path = "/etc/systemd/system/hello.service"
+    a = {
+        "units": {"hello.service": {"path": path, "state": "enabled"}, "other.service": {"state": "enabled"}},
+        "files": {path: FILE, "/etc/systemd/system/multi-user.target.wants/hello.service": link(path)},
+        "runtime": {"units": {"hello.service": {"active": "active"}, "x.service": {"active": "active"}}},
+    }
+    b = {
+        "units": {"hello.service": {"path": path, "state": "disabled"}, "other.service": {"state": "masked"}},
+        "files": {
+            path: {**FILE, "sha256": "b" * 64},
+            "/etc/systemd/system/hello.service.d": FOLDER,
+            "/etc/systemd/system/hello.service.d/limits.conf": FILE,
+            "/etc/systemd/system/other.service": link("/dev/null"),
+        },
+        "runtime": {"units": {"x.service": {"active": "failed"}}},
+    }
+    assert lines(a, b) == [
+        "unit hello.service, state enabled → disabled: 4 files",
+        "unit other.service, state enabled → masked: 1 file",
+        "unit x.service, active active → failed",
+    ]
+
+
+def test_a_user_has_group_home_keys_and_the_account_files() -> None:
+    a = {"users": {"root": {"shell": "/bin/bash"}}, "groups": {"sudo": {"members": []}}}
+    b = {
+        "users": {"root": {"shell": "/bin/bash"}, "ops": {"uid": 1000, "home": "/home/ops", "groups": ["sudo"]}},
+        "groups": {"ops": {"gid": 1000, "members": []}, "sudo": {"members": ["ops"]}},
+        "files": {
+            "/home/ops": {**FOLDER, "owner": "ops"},
+            "/home/ops/.ssh": FOLDER,
+            "/home/ops/.ssh/authorized_keys": FILE,
+            "/etc/passwd": FILE,
+            "/etc/group": FILE,
+            "/etc/subuid-": FILE,
+        },
+        "ssh_keys": {"ops /home/ops/.ssh/authorized_keys SHA256:x": {"type": "ssh-ed25519"}},
+    }
+    assert lines(a, b) == ["user ops only on B: 6 files, 2 groups, 1 key that lets in"]
+    other = {**b, "users": {"root": {"shell": "/bin/sh"}, "ops": b["users"]["ops"]}}
+    assert lines(a, other) == [
+        "user ops only on B: 3 files, 2 groups, 1 key that lets in",
+        "user root, shell /bin/bash → /bin/sh",
+        "files of the accounts above: 3 files",
+    ]
+
+
+def test_a_setting_has_the_cause_of_the_file_that_it_is_read_from() -> None:
+    changed = {**FILE, "sha256": "b" * 64}
+    conf = "/etc/sysctl.d/99.conf"
+    a = {
+        "files": {
+            conf: FILE,
+            "/etc/pam.d/sshd": FILE,
+            "/etc/fstab": FILE,
+            "/etc/sudoers.d/a": FILE,
+            "/etc/sudoers.d/b": FILE,
+        },
+        "sysctl": {"vm.swappiness": {"value": "1", "path": conf}},
+        "pam": {"sshd": {"auth": ["x"]}},
+        "mounts": {"/srv": {"type": "ext4"}},
+        "sudo": {"%sudo": {"rules": ["x"]}},
+        "os": {"release": {"version_id": "12"}},
+        "runtime": {"sysctl": {"vm.swappiness": {"value": "1"}}, "kernel": {"release": {"name": "6.1"}}},
+    }
+    b = {
+        "files": dict.fromkeys(a["files"], changed) | {"/etc/cron.d/x": FILE},  # type: ignore[attr-defined]
+        "sysctl": {"vm.swappiness": {"value": "2", "path": conf}},
+        "pam": {"sshd": {"auth": ["y"]}},
+        "mounts": {"/srv": {"type": "xfs"}},
+        "sudo": {"%sudo": {"rules": ["y"]}},
+        "cron": {"/etc/cron.d/x: /usr/bin/y": {"user": "root"}},
+        "os": {"release": {"version_id": "13"}},
+        "runtime": {"sysctl": {"vm.swappiness": {"value": "2"}}, "kernel": {"release": {"name": "6.2"}}},
+    }
+    assert lines(a, b) == [
+        "os release, version_id 12 → 13",
+        "runtime.kernel release, name 6.1 → 6.2",
+        "sudo %sudo, rules x → y",
+        "file /etc/cron.d/x only on B: 1 of cron",
+        "file /etc/fstab, contents: 1 of mounts",
+        "file /etc/pam.d/sshd, contents: 1 of pam",
+        "file /etc/sudoers.d/a, contents",
+        "file /etc/sudoers.d/b, contents",
+        f"file {conf}, contents: 1 of runtime.sysctl, 1 of sysctl",
+    ]
+
+
+def test_alternatives() -> None:
+    a = {"files": {"/etc/alternatives/editor": link("/bin/nano"), "/var/lib/dpkg/alternatives/editor": FILE}}
+    b = {
+        "files": {
+            "/etc/alternatives/editor": link("/usr/bin/vim"),
+            "/var/lib/dpkg/alternatives/editor": {**FILE, "sha256": "b" * 64},
+        }
+    }
+    assert lines(a, b) == ["alternative editor: 2 files"]
+    target = {"alternatives": {"editor": {"mode": "auto", "target": "/bin/nano"}}}
+    other = {"alternatives": {"editor": {"mode": "manual", "target": "/usr/bin/vim"}}}
+    assert lines({**a, **target}, {**b, **other}) == [
+        "alternative editor, mode auto → manual, target /bin/nano → /usr/bin/vim: 2 files"
+    ]
+
+
+def test_paths_that_nothing_explains() -> None:
+    a = {
+        "files": {
+            "/etc/motd": FILE,
+            "/etc/x": FILE,
+            "/srv/gone": FILE,
+            **{f"/srv/data/{number}": FILE for number in range(5)},
+        }
+    }
+    b = {
+        "files": {
+            "/etc/motd": {**FILE, "sha256": "b" * 64, "mode": "0666"},
+            "/etc/x": link("/etc/y"),
+            "/opt/tool": FOLDER,
+            "/opt/tool/bin": FOLDER,
+            "/opt/tool/bin/x": FILE,
+            **{f"/srv/data/{number}": {**FILE, "owner": "www-data", "mode": "0600"} for number in range(5)},
+        }
+    }
+    assert lines(a, b) == [
+        "folder /opt/tool only on B: 2 files",
+        "mode 0644 → 0600, owner root → www-data below /srv/data: 5 files",
+        "file /etc/motd, mode 0644 → 0666, contents",
+        "file /etc/x, type file → link",
+        "file /srv/gone only on A",
+    ]
+
+
+def test_a_folder_is_of_what_lies_in_it() -> None:
+    """A package whose folder another one shares, so that it is nobody's."""
+    b = {"packages": {"x": package("1")}, "files": {"/usr/share/x": FOLDER, "/usr/share/x/a": of("x")}}
+    assert lines({}, b) == ["package x 1 only on B: 2 files"]
+
+
+def test_identity_and_what_cannot_be_read() -> None:
+    a, b = machine("a"), with_identity(machine("b"), "machine_id", sha256="id of a")
+    [cause] = causes.group(compare(a, b, NONE).differences)
+    assert cause.line == "identity machine_id, cloned: the same on both machines (id of a)"
+    hidden = {"files": {"/x": {"type": "file", "unreadable": True}}}
+    assert lines(hidden, hidden) == ["file /x, can't be read on either side"]
+
+
+@pytest.mark.parametrize(
+    "names", [("image-booted", "host"), ("image-at-rest", "host"), ("image-at-rest", "image-booted")]
+)
+def test_every_recorded_difference_has_a_cause(names: tuple[str, str]) -> None:
+    differences = compare(recorded(names[0]), recorded(names[1]), NONE).differences
+    grouped = causes.group(differences)
+    assert sum(len(cause.differences) for cause in grouped) == len(differences)
+
+
+def test_order_does_not_matter() -> None:
+    differences = compare(recorded("image-at-rest"), recorded("host"), NONE).differences
+    assert causes.group(reversed(differences)) == causes.group(differences)
+
+
+def test_names_of_any_kind_are_one_line() -> None:
+    weird = Difference("files", "/a\n/b\x1b[31m", None, "only_b", None, {"type": "file"})
+    assert [cause.line for cause in causes.group([weird])] == ["file /a\\n/b\\x1b[31m only on B"]
