@@ -388,6 +388,10 @@ def drift(
     policy_file: Annotated[
         Path | None, typer.Option("--policy", help="What may differ and why. Default: the project's, else Debian's.")
     ] = None,
+    plan: Annotated[
+        bool,
+        typer.Option("--plan", help="Say of each cause what a converge would do: runs the definition in check mode."),
+    ] = False,
     watch: Annotated[
         int | None, typer.Option("--watch", min=1, metavar="SECONDS", help="Look again as often, until interrupted.")
     ] = None,
@@ -406,13 +410,17 @@ def drift(
 
     Example:  goldsmith drift docker-image:goldsmith/web --limit web
     """
+    if watch and plan:
+        raise UsageError("--watch and --plan don't go together", hint="look once with --plan")
     loaded = config.load(project)
     hosts = inventory.Inventory(loaded.inventory, loaded.root)
     names = hosts.select(limit)
     judge = _policy(policy_file, project)
     watcher = drifting.Watcher(hosts, names, _manifest(reference, project), judge)
     outputs = drift_command.Outputs(out, err, as_json=as_json, junit=junit, textfile=textfile)
-    raise typer.Exit(drift_command.watch(watcher, outputs, watch) if watch else drift_command.once(watcher, outputs))
+    if watch:
+        drift_command.watch(watcher, outputs, watch)
+    raise typer.Exit(drift_command.once(watcher, outputs, loaded if plan else None))
 
 
 @app.command("hygiene")

@@ -9,17 +9,18 @@ from __future__ import annotations
 import contextlib
 import time
 from collections.abc import Callable, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from datetime import UTC, datetime
 from typing import Literal
 
-from goldsmith import collect, fleet, inventory, proc
+from goldsmith import causes, collect, config, converge, fleet, inventory, proc, remedies
 from goldsmith.compare import Comparison, Difference
 from goldsmith.errors import GoldsmithError
 from goldsmith.expect import Expectation
 from goldsmith.manifest import Manifest
 from goldsmith.policy import Policy
 from goldsmith.progress import Progress
+from goldsmith.remedies import Rehearsal, Remedy
 
 Verdict = Literal["in sync", "drifted", "unreachable", "unprovable"]
 VERDICTS: tuple[Verdict, ...] = ("in sync", "drifted", "unprovable", "unreachable")
@@ -45,7 +46,8 @@ class Problem:
 class Host:
     """One host's verdict, and what it rests on. `comparison` is with the reference (A), None where `problem` says why.
 
-    `clones`: identities that it shares with other hosts, which nothing explains.
+    `clones`: identities that it shares with other hosts, which nothing explains. `remedies`: what a converge would do
+    about each cause, and `stopped` why that is not known to its end; both only where that was asked for.
     """
 
     name: str
@@ -53,6 +55,8 @@ class Host:
     comparison: Comparison | None = None
     clones: tuple[fleet.Shared, ...] = ()
     problem: Problem | None = None
+    remedies: tuple[Remedy, ...] = ()
+    stopped: str = ""
 
     @property
     def differences(self) -> tuple[Difference, ...]:
@@ -122,6 +126,32 @@ class Watcher:
 
     def _manifest(self, name: str, done: proc.Completed, known: Callable[[str], bool]) -> Manifest:
         return self._expectation.manifest(collect.answered(collect.Target("ssh", name), done), name, known)
+
+
+def rehearse(project: config.Project, result: Result, progress: Progress) -> Result:
+    """What a converge would do about the hosts that have drifted: the definition runs in check mode there.
+
+    Raises:
+        GoldsmithError: Ansible stopped before the first task.
+    """
+    drifted = result.names("drifted")
+    if not drifted:
+        return result
+    seen = Rehearsal()
+    ran = converge.converge(
+        project, progress, limit=",".join(drifted), check=True, diff=True, show_diff=False, listener=seen
+    )
+    if ran.error:
+        raise GoldsmithError(
+            f"the definition does not run: {ran.error}", hint="`goldsmith converge --check` shows more"
+        )
+    hosts = dict(result.hosts)
+    for name in drifted:
+        host, there = hosts[name], ran.hosts.get(name)
+        found = remedies.join(causes.group(host.differences), seen.steps.get(name, {}))
+        stopped = f'task "{there.task}": {there.message}' if there and there.message else ""
+        hosts[name] = replace(host, remedies=found, stopped=stopped)
+    return replace(result, hosts=hosts)
 
 
 def verdicts(names: Sequence[str], judged: fleet.Fleet, problems: Mapping[str, Problem]) -> dict[str, Host]:

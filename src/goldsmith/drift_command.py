@@ -11,7 +11,7 @@ from typing import NoReturn
 
 from rich.console import Console
 
-from goldsmith import drift_report, files
+from goldsmith import config, drift, drift_report, files
 from goldsmith.drift import Result, Watcher
 from goldsmith.progress import Progress
 
@@ -46,9 +46,12 @@ def look(watcher: Watcher, outputs: Outputs) -> Result:
     return result
 
 
-def once(watcher: Watcher, outputs: Outputs) -> int:
-    """Look once, and show it. Gives the exit code."""
+def once(watcher: Watcher, outputs: Outputs, plan_of: config.Project | None = None) -> int:
+    """Look once, and show it: with a project also what converging its definition would do. Gives the exit code."""
     result = look(watcher, outputs)
+    if plan_of:
+        with Progress(outputs.err, "converge (check)") as progress:
+            result = drift.rehearse(plan_of, result, progress)
     if outputs.as_json:
         sys.stdout.write(json.dumps(drift_report.to_json(result), indent=2, sort_keys=True) + "\n")
     else:

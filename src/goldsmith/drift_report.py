@@ -12,6 +12,7 @@ from rich.table import Table
 
 from goldsmith import causes, drift, report
 from goldsmith.drift import VERDICTS, Host, Result
+from goldsmith.remedies import Remedy
 from goldsmith.words import visible
 
 SCHEMA = "goldsmith.drift/1"
@@ -25,6 +26,10 @@ def why(host: Host) -> list[str]:
     if host.problem:
         return [host.problem.what]
     lines = [cause.line for cause in causes.group(host.differences)]
+    if host.remedies:
+        lines = [f"{remedy.cause.line}: {remedy}" for remedy in host.remedies]
+    if host.stopped:
+        lines.append(f"what comes after it is not known: in check mode the definition stops at {host.stopped}")
     for shared in host.clones:
         others = ", ".join(name for name in shared.machines if name != host.name)
         lines.append(f"identity {shared.key}: the same as on {others}; no two machines may share it")
@@ -122,7 +127,16 @@ def _host(host: Host) -> dict[str, Any]:
         "causes": why(host),
         "hint": host.problem.hint if host.problem else "",
         "comparison": report.to_json(host.comparison) if host.comparison else None,
+        "plan": [_remedy(remedy) for remedy in host.remedies],
+        "plan_stopped": host.stopped,
         "shared_identities": [{"key": each.key, "hosts": list(each.machines)} for each in host.clones],
+    }
+
+
+def _remedy(remedy: Remedy) -> dict[str, Any]:
+    return {
+        "cause": remedy.cause.line,
+        "repaired_by": [{"role": each.role, "task": each.task} for each in remedy.steps],
     }
 
 
