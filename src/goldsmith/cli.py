@@ -23,6 +23,7 @@ from goldsmith import (
     config,
     docker,
     doctor,
+    drift_command,
     files,
     hygiene,
     hygiene_rules,
@@ -36,6 +37,7 @@ from goldsmith import (
 from goldsmith import collect as collecting
 from goldsmith import compare as comparing
 from goldsmith import converge as converging
+from goldsmith import drift as drifting
 from goldsmith import export as exporting
 from goldsmith import up as starting
 from goldsmith import verify as verifying
@@ -44,9 +46,9 @@ from goldsmith.progress import Progress
 
 UNEXPLAINED = 3
 EXIT_CODES = """\
-Exit codes: 0 done, nothing unexplained · 1 error · 2 wrong usage (arguments, goldsmith.yml, policy) ·
-3 unexplained differences, or an image that is not clean · 4 a host is unreachable ·
-5 a tool is missing or does not answer · 130, 143 interrupted
+Exit codes: 0 done, nothing unexplained · 1 error, or a host is unprovable ·
+2 wrong usage (arguments, goldsmith.yml, policy) · 3 unexplained differences, a host has drifted, or an image is
+not clean · 4 a host is unreachable · 5 a tool is missing or does not answer · 130, 143 interrupted
 """
 
 app = typer.Typer(
@@ -375,6 +377,50 @@ def _manifest(text: str, project: Path) -> manifest.Manifest:
     if collecting.is_target(text):
         return _collected(collecting.parse(text), project)
     return manifest.load(Path(text))
+
+
+@app.command()
+def drift(
+    reference: Annotated[
+        str, typer.Argument(help="A manifest file, or a target as `goldsmith collect` takes it, such as an image.")
+    ],
+    limit: Annotated[str, typer.Option("--limit", "-l", help="Only these hosts: an Ansible pattern.")] = "",
+    policy_file: Annotated[
+        Path | None, typer.Option("--policy", help="What may differ and why. Default: the project's, else Debian's.")
+    ] = None,
+    plan: Annotated[
+        bool,
+        typer.Option("--plan", help="Say of each cause what a converge would do: runs the definition in check mode."),
+    ] = False,
+    watch: Annotated[
+        int | None, typer.Option("--watch", min=1, metavar="SECONDS", help="Look again as often, until interrupted.")
+    ] = None,
+    junit: Annotated[Path | None, typer.Option("--junit", help="Write a JUnit report to this file.")] = None,
+    textfile: Annotated[
+        Path | None, typer.Option("--textfile", help="Write Prometheus metrics to this file (*.prom).")
+    ] = None,
+    as_json: JsonOption = False,
+    project: ProjectOption = HERE,
+) -> None:
+    """Compare the inventory's live hosts with the manifest, or the image, that they should be equal to.
+
+    All hosts are asked at once, and nothing is changed. Every host gets one verdict: in sync, drifted (with the
+    causes), unprovable or unreachable. Ends with 0 when all are in sync, 3 when one has drifted, else 1 when one is
+    unprovable, else 4 when one is unreachable.
+
+    Example:  goldsmith drift docker-image:goldsmith/web --limit web
+    """
+    if watch and plan:
+        raise UsageError("--watch and --plan don't go together", hint="look once with --plan")
+    loaded = config.load(project)
+    hosts = inventory.Inventory(loaded.inventory, loaded.root)
+    names = hosts.select(limit)
+    judge = _policy(policy_file, project)
+    watcher = drifting.Watcher(hosts, names, _manifest(reference, project), judge)
+    outputs = drift_command.Outputs(out, err, as_json=as_json, junit=junit, textfile=textfile)
+    if watch:
+        drift_command.watch(watcher, outputs, watch)
+    raise typer.Exit(drift_command.once(watcher, outputs, loaded if plan else None))
 
 
 @app.command("hygiene")

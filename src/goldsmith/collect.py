@@ -30,7 +30,7 @@ KINDS = {
 _BOOT = (
     "import os,runpy,sys;"
     "f=os.memfd_create('collector');"
-    "os.write(f,sys.stdin.buffer.read());"
+    "os.write(f,sys.stdin.buffer.read(int(sys.argv.pop(1))));"
     "runpy.run_path('/proc/self/fd/%d'%f,run_name='__main__')"
 )
 _MAIN = "from collector.command import main\nraise SystemExit(main())\n"
@@ -98,7 +98,8 @@ def _archive() -> bytes:
 
 
 def _command(python: str, *arguments: str) -> list[str]:
-    return [python, "-c", _BOOT, *arguments]
+    """What runs the collector from standard input, and leaves what follows it there to the collector."""
+    return [python, "-c", _BOOT, str(len(_archive())), *arguments]
 
 
 def _image(target: Target, _hosts: inventory.Inventory | None) -> bytes:
@@ -159,14 +160,33 @@ def _ssh(target: Target, hosts: inventory.Inventory | None) -> bytes:
         raise UsageError(
             f"{target}: there is no inventory to find it in", hint="run it in a project, or name one with --project"
         )
-    connection = hosts.ssh(target.name)
-    command = _command(connection.python, "--root", "/", "--scope", "live")
+    return answered(target, proc.run(over_ssh(hosts.ssh(target.name)), stdin=_archive(), check=False))
+
+
+def over_ssh(connection: inventory.Connection, *arguments: str) -> list[str]:
+    """argv that collects from a live host, with more arguments for the collector."""
+    command = _command(connection.python, "--root", "/", "--scope", "live", *arguments)
     if connection.become:
         command = ["sudo", "-n", *command]
-    done = proc.run([*connection.argv, shlex.join(command)], stdin=_archive(), check=False)
+    return [*connection.argv, shlex.join(command)]
+
+
+def expecting(expected: bytes) -> bytes:
+    """Standard input for a collector that is to `--expect` something (expect.Expectation)."""
+    return _archive() + expected
+
+
+def answered(target: Target, done: proc.Completed) -> bytes:
+    """What the collector printed on a host.
+
+    Raises:
+        GoldsmithError: the host could not be reached (exit code 4), or the collector failed there.
+    """
     if done.code == inventory.SSH_FAILED:
         problem = inventory.explain(done.error)
-        raise GoldsmithError(f"{target.name} is unreachable: {problem.what}", hint=problem.hint, exit_code=4)
+        raise GoldsmithError(
+            f"{target.name} is unreachable: {problem.what}", hint=problem.hint, exit_code=inventory.UNREACHABLE_EXIT
+        )
     return _checked(target, done)
 
 

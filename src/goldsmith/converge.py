@@ -8,16 +8,15 @@ import json
 import os
 import re
 import signal
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import IO, Any
 
 from goldsmith import ansible_output, config, definition, files, inventory, proc
-from goldsmith.errors import GoldsmithError, UsageError
+from goldsmith.errors import GoldsmithError
 from goldsmith.progress import Progress
 
-UNREACHABLE_EXIT = 4
 _ANSI = re.compile(r"\x1b\[[0-9;]*m")
 
 
@@ -58,7 +57,7 @@ class Result:
         """0 all done; 1 something failed; 4 nothing failed, but a host is unreachable."""
         if self.error or any(host.failed for host in self.hosts.values()):
             return 1
-        return UNREACHABLE_EXIT if any(host.unreachable for host in self.hosts.values()) else 0
+        return inventory.UNREACHABLE_EXIT if any(host.unreachable for host in self.hosts.values()) else 0
 
     def to_json(self) -> dict[str, Any]:
         """The form of `goldsmith converge --json`."""
@@ -71,6 +70,10 @@ class Result:
         }
 
 
+Listener = Callable[[Mapping[str, Any]], None]
+"""Gets ansible-runner's events as they come."""
+
+
 class Events:
     """Takes ansible-runner's events one by one: keeps counts, writes one JSON line each, holds no more.
 
@@ -78,18 +81,23 @@ class Events:
     arguments or its full result: those may hold secrets.
     """
 
-    def __init__(self, result: Result, progress: Progress, stream: IO[str], *, show_diff: bool) -> None:
+    def __init__(
+        self, result: Result, progress: Progress, stream: IO[str], *, show_diff: bool, listener: Listener | None = None
+    ) -> None:
         self.result = result
         self._progress = progress
         self._stream = stream
         self._reader = ansible_output.Reader()
         self._show_diff = show_diff
+        self._listener = listener
 
     def __call__(self, event: dict[str, Any]) -> bool:
         """One event; False tells ansible-runner not to keep it."""
         kind = event["event"]
         data = event.get("event_data") or {}
         text = _ANSI.sub("", event.get("stdout") or "").replace("\r", "")
+        if self._listener:
+            self._listener(event)
         if kind == "runner_on_file_diff":
             if self._show_diff and text:
                 self._progress.say(f"{data.get('host')}:\n{text}")
@@ -185,8 +193,18 @@ def environment(project: config.Project, private: Path) -> dict[str, str]:
     return {key: os.environ.get(key, value) for key, value in ours.items()}
 
 
-def converge(project: config.Project, progress: Progress, *, limit: str, check: bool, diff: bool) -> Result:
-    """Run the definition on the inventory's hosts, or on those that `limit` selects.
+def converge(
+    project: config.Project,
+    progress: Progress,
+    *,
+    limit: str,
+    check: bool,
+    diff: bool,
+    show_diff: bool = True,
+    listener: Listener | None = None,
+) -> Result:
+    """Run the definition on the inventory's hosts, or on those that `limit` selects. `diff` has Ansible tell what
+    changes in files; `show_diff` shows it.
 
     Raises:
         UsageError: `limit` selects no host.
@@ -195,12 +213,7 @@ def converge(project: config.Project, progress: Progress, *, limit: str, check: 
     """
     proc.require("ansible-playbook")
     hosts = inventory.Inventory(project.inventory, project.root)
-    selected = hosts.hosts(limit or "all")
-    if not selected:
-        raise UsageError(
-            f'no host matches "{limit}"' if limit else f"the inventory {project.inventory} has no host",
-            hint=f"it has: {', '.join(hosts.hosts()) or 'none'}",
-        )
+    selected = hosts.select(limit)
     now = datetime.datetime.now(datetime.UTC)
     events = project.output / "converge" / f"{now:%Y%m%dT%H%M%S}.{now.microsecond // 1000:03}Z.jsonl"
     result = Result(events=events)
@@ -208,7 +221,7 @@ def converge(project: config.Project, progress: Progress, *, limit: str, check: 
         events.parent.mkdir(parents=True, exist_ok=True)
         stream = events.open("w")
     with stream:
-        handler = Events(result, progress, stream, show_diff=diff)
+        handler = Events(result, progress, stream, show_diff=diff and show_diff, listener=listener)
         for name in selected:
             progress.row(name)
         for playbook in playbooks(project):

@@ -2,20 +2,23 @@
 
 from __future__ import annotations
 
+import hashlib
 import inspect
 import os
 import re
 import shlex
 from collections.abc import Callable, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
-from goldsmith import definition
+from goldsmith import definition, files
 from goldsmith.errors import UsageError, nearest
 
 SSH_FAILED = 255
 """ssh's own exit code for "no connection", as opposed to the remote command's."""
+UNREACHABLE_EXIT = 4
+"""Our own, where a host is unreachable and nothing else failed."""
 
 
 @dataclass(frozen=True)
@@ -76,6 +79,20 @@ class Inventory:
         """Names of the hosts that an Ansible pattern selects, in the inventory's order."""
         return [host.name for host in self._hosts.get_hosts(pattern)]
 
+    def select(self, limit: str) -> list[str]:
+        """Names of the hosts that a pattern selects, all if it is empty.
+
+        Raises:
+            UsageError: it selects none; the hint lists all.
+        """
+        found = self.hosts(limit or "all")
+        if not found:
+            raise UsageError(
+                f'no host matches "{limit}"' if limit else f"the inventory {self._source} has no host",
+                hint=f"it has: {', '.join(self.hosts()) or 'none'}",
+            )
+        return found
+
     def raw(self, name: str) -> dict[str, Any]:
         """The host's variables as the inventory has them, templates not filled in."""
         found = dict(self.manager.get_vars(host=self._hosts.get_host(name), include_hostvars=True))
@@ -97,8 +114,13 @@ class Inventory:
         if name not in known:
             raise UsageError(f'the inventory {self._source} has no host "{name}"', hint=nearest(name, known))
 
-    def ssh(self, name: str) -> Connection:
-        """How Ansible would reach the host: variables before environment before ansible.cfg before defaults.
+    def groups_of(self, name: str) -> list[str]:
+        """Names of the groups that the host is in."""
+        return sorted(group.name for group in self._hosts.get_host(name).get_groups())
+
+    def ssh(self, name: str, *, standing: bool = False) -> Connection:
+        """How Ansible would reach the host: variables before environment before ansible.cfg before defaults. With
+        `standing`, over a connection that stays open as long as Ansible's own (`ssh_args`, 60 s), and is used again.
 
         Raises:
             UsageError: there is no such host, or it is not reached by SSH.
@@ -115,11 +137,17 @@ class Inventory:
             )
         plugin = connection_loader.get("ansible.builtin.ssh", PlayContext(), os.devnull)
         plugin.set_options(var_options=variables)
-        return connection(
+        found = connection(
             {key: plugin.get_option(key) for key in SSH_OPTIONS},
             python=str(variables.get("ansible_python_interpreter") or "python3"),
             become=bool(variables.get("ansible_become", True)),
         )
+        if not standing:
+            return found
+        folder = Path(plugin.get_option("control_path_dir")).expanduser()
+        with files.writable(folder):
+            folder.mkdir(mode=0o700, parents=True, exist_ok=True)
+        return kept_open(found, folder)
 
     def role_variables(self, name: str, role: Path) -> dict[str, Any]:
         """A role's variables as a play would see them on this host, as plain values.
@@ -192,6 +220,7 @@ def connection(options: dict[str, Any], *, python: str, become: bool) -> Connect
     """ssh's argv from the plugin's options. Pure. Never asks: what needs a person fails with a reason."""
     user = options["remote_user"]
     argv = [str(options["ssh_executable"]), "-T", "-o", "BatchMode=yes", "-o", f"ConnectTimeout={options['timeout']}"]
+    argv += ["-o", "ServerAliveInterval=15"]  # a host that falls silent is given up after 45 s
     if not options["host_key_checking"]:
         argv += ["-o", "StrictHostKeyChecking=no"]
     if options["port"]:
@@ -205,6 +234,19 @@ def connection(options: dict[str, Any], *, python: str, become: bool) -> Connect
     first = python.split("{", 1)[0].strip()
     interpreter = "python3" if not first or first.startswith("auto") else first
     return Connection((*argv, str(options["host"])), interpreter, become and user != "root")
+
+
+def kept_open(found: Connection, folder: Path) -> Connection:
+    """The connection with a socket in the folder, over which the next one goes as long as it stands. Pure.
+
+    It is named by all that ssh is told: another key or configuration is another connection. As with Ansible, nothing
+    stays open where `ssh_args` has no ControlPersist, and a ControlPath there is used as it is.
+    """
+    told = " ".join(found.argv)
+    if "ControlPersist" not in told or "ControlPath" in told:
+        return found
+    name = f"goldsmith-{hashlib.sha256(told.encode()).hexdigest()[:12]}"
+    return replace(found, argv=(*found.argv[:-1], "-o", f"ControlPath={folder / name}", found.argv[-1]))
 
 
 _PROBLEMS = (

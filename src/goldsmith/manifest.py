@@ -81,8 +81,13 @@ def load(path: Path, *, name: str = "") -> Manifest:
 
 def parse(data: bytes, source: str, *, name: str = "") -> Manifest:
     """As `load`, for a manifest in hand; `source` names it in messages."""
+    return from_document(json_of(data, source), source, name=name)
+
+
+def json_of(data: bytes, source: str) -> Any:
+    """What a collector's JSON says. Raises GoldsmithError when it is cut short, or none at all."""
     try:
-        document = json.loads(data)
+        return json.loads(data)
     except UnicodeDecodeError as error:
         raise GoldsmithError(
             f"{source}: not a manifest: byte {error.start} is not text", hint="collect it again"
@@ -91,7 +96,6 @@ def parse(data: bytes, source: str, *, name: str = "") -> Manifest:
         raise GoldsmithError(f"{source}: {_broken(data, error)}", hint="collect it again") from error
     except RecursionError as error:
         raise GoldsmithError(f"{source}: not a manifest: nested without end", hint="collect it again") from error
-    return from_document(document, source, name=name)
 
 
 def _broken(data: bytes, error: json.JSONDecodeError) -> str:

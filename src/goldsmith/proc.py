@@ -11,7 +11,7 @@ import signal
 import subprocess
 import threading
 import time
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Generator, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from types import FrameType
@@ -177,23 +177,29 @@ def run(
 
 
 def run_together(
-    commands: Sequence[Sequence[str]], at_once: int, on_line: Callable[[int, str], None]
-) -> Iterator[tuple[int, Completed]]:
+    commands: Sequence[Sequence[str]],
+    at_once: int,
+    on_line: Callable[[int, str], None] | None = None,
+    *,
+    stdin: Sequence[bytes] = (),
+    timeout: float | None = None,
+) -> Generator[tuple[int, Completed]]:
     """Run programs side by side, at most `at_once` at a time; each comes back with its number when it has ended.
 
-    Every line of a program's standard error goes to `on_line`, with the program's number, and is not kept. When this
-    process is interrupted, or an error goes through, all get SIGINT, and `GRACE` seconds to clean up.
+    With `on_line`, every line of a program's standard error goes to it, with the program's number, and is not kept;
+    without, each gets its own of `stdin`, and one that has not ended `timeout` seconds later is killed.
+    When this process is interrupted, or an error goes through, all get SIGINT, and `GRACE` seconds to clean up.
     """
     heard: queue.Queue[tuple[int, str | Completed]] = queue.Queue()
     running: dict[int, subprocess.Popen[bytes]] = {}
     waiting = list(enumerate(commands))
 
     def hear(number: int, process: subprocess.Popen[bytes]) -> None:
-        assert process.stderr is not None  # noqa: S101 - Popen was given a pipe
-        for line in process.stderr:
-            heard.put((number, line.decode(errors="replace").rstrip("\r\n")))
-        stdout, _ = process.communicate()
-        heard.put((number, Completed(tuple(commands[number]), process.returncode, stdout, b"")))
+        if on_line and process.stderr:
+            for line in process.stderr:
+                heard.put((number, line.decode(errors="replace").rstrip("\r\n")))
+        code, stdout, stderr = _ended(process, stdin[number] if stdin else None, timeout)
+        heard.put((number, Completed(tuple(commands[number]), code, stdout, stderr)))
 
     try:
         while waiting or running:
@@ -201,7 +207,7 @@ def run_together(
                 number, argv = waiting.pop(0)
                 process = subprocess.Popen(
                     (require(argv[0]), *argv[1:]),
-                    stdin=subprocess.DEVNULL,
+                    stdin=subprocess.PIPE if stdin else subprocess.DEVNULL,
                     stdout=subprocess.PIPE,
                     stderr=subprocess.PIPE,
                     start_new_session=True,
@@ -210,25 +216,42 @@ def run_together(
                 running[number] = process
                 threading.Thread(target=hear, args=(number, process), daemon=True).start()
             number, what = heard.get()
-            if isinstance(what, str):
-                on_line(number, what)
-            else:
+            if isinstance(what, Completed):
                 del running[number]
                 yield number, what
+            elif on_line:
+                on_line(number, what)
     except BaseException:
-        with uninterrupted():
-            for process in running.values():
-                with contextlib.suppress(ProcessLookupError):
-                    os.killpg(process.pid, signal.SIGINT)
-            end = time.monotonic() + GRACE
-            for process in running.values():
-                try:
-                    process.wait(max(0.0, end - time.monotonic()))
-                except subprocess.TimeoutExpired:
-                    with contextlib.suppress(ProcessLookupError):
-                        os.killpg(process.pid, signal.SIGKILL)
-                    process.wait()
+        _stop_together(list(running.values()))
         raise
+
+
+def _ended(process: subprocess.Popen[bytes], stdin: bytes | None, timeout: float | None) -> tuple[int, bytes, bytes]:
+    """Exit code, output and errors of a program that has ended, or was killed since it did not in time."""
+    try:
+        stdout, stderr = process.communicate(stdin, timeout)
+    except subprocess.TimeoutExpired:
+        with contextlib.suppress(ProcessLookupError):
+            os.killpg(process.pid, signal.SIGKILL)
+        stdout, _ = process.communicate()
+        stderr = f"no answer within {timeout:g} s".encode()
+    return process.returncode, stdout, stderr
+
+
+def _stop_together(processes: Sequence[subprocess.Popen[bytes]]) -> None:
+    """End process groups: SIGINT, one grace for all, SIGKILL."""
+    with uninterrupted():
+        for process in processes:
+            with contextlib.suppress(ProcessLookupError):
+                os.killpg(process.pid, signal.SIGINT)
+        end = time.monotonic() + GRACE
+        for process in processes:
+            try:
+                process.wait(max(0.0, end - time.monotonic()))
+            except subprocess.TimeoutExpired:
+                with contextlib.suppress(ProcessLookupError):
+                    os.killpg(process.pid, signal.SIGKILL)
+                process.wait()
 
 
 def _end_with_us() -> None:

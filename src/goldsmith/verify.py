@@ -26,7 +26,6 @@ from goldsmith.progress import Progress
 
 DISK = "disk:"
 """What stands before the path of a machine's disk, which is booted to verify it."""
-UNREACHABLE_EXIT = converge.UNREACHABLE_EXIT
 _LINE = re.compile(r"::(\S.*?) (PASSED|FAILED|ERROR|SKIPPED)\b")
 
 
@@ -55,7 +54,7 @@ class Result:
         """0 all passed or skipped; 1 something failed; 4 nothing failed, but a host is unreachable."""
         if any(check.outcome == "failed" for check in self.checks):
             return 1
-        return UNREACHABLE_EXIT if self.unreachable else 0
+        return inventory.UNREACHABLE_EXIT if self.unreachable else 0
 
     def counts(self) -> dict[tuple[str, str], Counter[str]]:
         """(host, role) -> outcome -> how many."""

@@ -14,7 +14,20 @@ import pytest
 from goldsmith import __version__
 from tests.paths import EXAMPLE, FIXTURES
 
-COMMANDS = ("init", "doctor", "build", "converge", "collect", "compare", "hygiene", "verify", "export", "up", "clean")
+COMMANDS = (
+    "init",
+    "doctor",
+    "build",
+    "converge",
+    "collect",
+    "compare",
+    "drift",
+    "hygiene",
+    "verify",
+    "export",
+    "up",
+    "clean",
+)
 
 
 def run(*arguments: str, cwd: Path = EXAMPLE, **environment: str) -> subprocess.CompletedProcess[str]:

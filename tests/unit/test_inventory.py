@@ -23,14 +23,26 @@ OPTIONS = {
 
 def test_plain_host() -> None:
     found = connection(OPTIONS, python="python3", become=True)
-    assert found.argv == ("ssh", "-T", "-o", "BatchMode=yes", "-o", "ConnectTimeout=10", "192.0.2.7")
+    options = ("-o", "BatchMode=yes", "-o", "ConnectTimeout=10", "-o", "ServerAliveInterval=15")
+    assert found.argv == ("ssh", "-T", *options, "192.0.2.7")
     assert (found.python, found.become) == ("python3", True)
 
 
 def test_every_option_reaches_the_argv() -> None:
     options = {**OPTIONS, "port": 2222, "remote_user": "root", "private_key_file": "/k", "ssh_common_args": "-J 'a b'"}
     found = connection(options, python="auto_silent", become=True)
-    assert found.argv[5:] == ("ConnectTimeout=10", "-p", "2222", "-l", "root", "-i", "/k", "-J", "a b", "192.0.2.7")
+    assert found.argv[7:] == (
+        "ServerAliveInterval=15",
+        "-p",
+        "2222",
+        "-l",
+        "root",
+        "-i",
+        "/k",
+        "-J",
+        "a b",
+        "192.0.2.7",
+    )
     assert (found.python, found.become) == ("python3", False)  # root needs no sudo
 
 
@@ -94,3 +106,8 @@ def test_a_host_that_is_not_reached_by_ssh_says_so(inventory: Inventory) -> None
 def test_patterns_select_hosts(inventory: Inventory) -> None:
     assert inventory.hosts("web:!box") == ["web1"]
     assert inventory.hosts("nothing") == []
+    assert inventory.select("") == ["web1", "box"]
+    with pytest.raises(UsageError, match='no host matches "nothing"') as error:
+        inventory.select("nothing")
+    assert "web1, box" in error.value.hint
+    assert inventory.groups_of("web1") == ["all", "web"]

@@ -121,3 +121,11 @@ def await_condition(condition: Callable[[], bool]) -> None:
     while not condition():
         assert time.monotonic() < end
         time.sleep(0.05)
+
+
+def test_programs_side_by_side_get_their_input_and_no_more_than_their_time() -> None:
+    commands = [["cat"], ["sh", "-c", "cat; echo sorry >&2; exit 3"], ["sleep", "60"]]
+    ended = dict(proc.run_together(commands, 3, stdin=[b"a" * 200_000, b"b", b""], timeout=2))
+    assert (ended[0].code, ended[0].stdout) == (0, b"a" * 200_000)
+    assert (ended[1].code, ended[1].stdout, ended[1].stderr) == (3, b"b", b"sorry\n")
+    assert (ended[2].code, ended[2].stderr) == (-9, b"no answer within 2 s")

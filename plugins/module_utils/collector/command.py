@@ -6,10 +6,11 @@
 from __future__ import annotations
 
 import argparse
+import json
 import os
 import sys
 
-from . import archive, document, tree
+from . import archive, document, expect, tree
 
 
 def arguments():
@@ -21,6 +22,11 @@ def arguments():
         "--scope",
         choices=[document.LIVE, document.REST],
         help="live adds what runs now, and needs --root / (default: live for /, else rest)",
+    )
+    parser.add_argument(
+        "--expect",
+        action="store_true",
+        help="print only what differs from the expectation (see expect.py) on standard input",
     )
     return parser
 
@@ -35,6 +41,7 @@ def main(argv=None):
     if scope == document.LIVE and not own_root:
         parser.error("--scope live needs --root /: only this machine's own root has something running")
     try:
+        expected = json.load(sys.stdin) if options.expect else None
         if options.docker_archive:
             with archive.DockerArchive(options.docker_archive) as source:
                 manifest = document.collect(source, scope)
@@ -42,6 +49,8 @@ def main(argv=None):
             if not os.path.isdir(options.root):
                 raise NotADirectoryError(20, "not a directory", options.root)
             manifest = document.collect(tree.DirectoryTree(options.root), scope)
+        if expected is not None:
+            manifest = expect.answer(manifest, expected)
         sys.stdout.write(document.canonical(manifest) + "\n")
         sys.stdout.flush()
     except (OSError, archive.ArchiveError) as error:
