@@ -19,7 +19,7 @@ from goldsmith.errors import GoldsmithError, UsageError
 from goldsmith.masking import WHOLE, Masks
 from goldsmith.words import short, visible
 
-LIMIT = 4 << 20
+LIMIT = 1 << 20
 """Bytes of the largest file that is shown."""
 
 _READ = """\
@@ -87,8 +87,10 @@ def show(a: str, b: str, path: str, hosts: inventory.Inventory | None = None) ->
         raise UsageError(f"{visible(path)} can't be fetched", hint="name an absolute path, of UTF-8 text")
     here, there = (fetch(collect.parse(side), path, hosts) for side in (a, b))
     if here.kind == there.kind == "absent":
+        raise UsageError(f"neither {a} nor {b} has {visible(path)}", hint="`goldsmith compare --files` lists paths")
+    if here.kind == there.kind and here.kind in ("folder", "other"):
         raise UsageError(
-            f"neither {a} nor {b} has {visible(path)}", hint="paths are those of `goldsmith compare --files`"
+            f"{visible(path)} is no file", hint="`goldsmith compare --files` lists what differs in a folder"
         )
     return difference(path, (a, here), (b, there))
 
