@@ -120,6 +120,24 @@ def test_a_large_file_s_digest_says_what_it_holds_and_not_how_it_lies(
     }
 
 
+@pytest.mark.parametrize(
+    ("at", "data", "hole", "part"),
+    [
+        (0, 5000, 9001, (4096, 12288)),
+        (4096, 5000, 8192, (4096, 8192)),
+        (8192, 8192, 99_000, (8192, 90_000)),
+        (8192, 99_000, 99_000, (90_000, 90_000)),
+    ],
+)
+def test_parts_that_are_written_are_read_in_whole_blocks(
+    monkeypatch: pytest.MonkeyPatch, at: int, data: int, hole: int, part: tuple[int, int]
+) -> None:
+    """A file system's blocks may be smaller than ours, and a file may shrink or grow meanwhile."""
+    answers = {os.SEEK_DATA: data, os.SEEK_HOLE: hole}
+    monkeypatch.setattr(os, "lseek", lambda _handle, _at, how: answers[how])
+    assert digest._next_data(0, at, 90_000) == part
+
+
 def test_up_to_a_gibibyte_it_is_the_plain_digest(tmp_path: Path) -> None:
     assert digest.LARGE == 1 << 30
     assert isinstance(digest.of_size("x", 1 << 30), digest.Digest)
