@@ -14,6 +14,8 @@ short_description: Record a machine's state as a manifest
 description:
   - Collects the canonical record of a machine (operating system, packages, libraries, files, units, users, groups and
     what runs) in one pass over its files. It reads, and installs nothing.
+  - Of V(/) it keeps the files' digests in C(/run/goldsmith/digests), for root alone, so that the next collection reads
+    only what changed. This is all that it writes, and in check mode it does not.
   - Two manifests with equal digests are of equal machines. Two collections of an unchanged machine are equal byte for
     byte.
   - Contents are recorded as digests only. A manifest holds no secret, and no password hash.
@@ -43,6 +45,15 @@ options:
       - The file is itself part of the machine if it lies below O(root) where files are recorded. So choose a path below
         C(/run), C(/tmp), C(/var/tmp) or C(/var/cache).
     type: path
+  cache:
+    description:
+      - Whether to take the digests of files that did not change from the last collection since this boot, and to keep
+        them for the next. V(false) reads every file, and writes nothing.
+      - A restored time of modification does not fool it. What a file is known by is the time of change, which the
+        kernel alone sets.
+    type: bool
+    default: true
+    version_added: 0.2.0
 requirements:
   - root, to read every file
 """
@@ -90,7 +101,7 @@ import os
 import tempfile
 
 from ansible.module_utils.basic import AnsibleModule
-from ansible_collections.goldsmith.core.plugins.module_utils.collector import document, tree
+from ansible_collections.goldsmith.core.plugins.module_utils.collector import cache, document, tree
 
 
 def collect(module):
@@ -99,10 +110,14 @@ def collect(module):
     if not os.path.isdir(root):
         module.fail_json(msg="root %s is not a directory" % root)
     scope = document.LIVE if os.path.realpath(root) == "/" else document.REST
+    kept = cache.load() if scope == document.LIVE and module.params["cache"] else None
     try:
-        return document.collect(tree.DirectoryTree(root), scope)
+        found = document.collect(tree.DirectoryTree(root, kept), scope)
     except OSError as error:
         module.fail_json(msg="can't collect %s: %s" % (root, error))
+    if kept and not module.check_mode:
+        cache.save(kept)
+    return found
 
 
 def write(module, dest, text):
@@ -127,7 +142,11 @@ def write(module, dest, text):
 
 def main():
     module = AnsibleModule(
-        argument_spec={"root": {"type": "path", "default": "/"}, "dest": {"type": "path"}},
+        argument_spec={
+            "root": {"type": "path", "default": "/"},
+            "dest": {"type": "path"},
+            "cache": {"type": "bool", "default": True},
+        },
         supports_check_mode=True,
     )
     found = collect(module)
@@ -135,7 +154,7 @@ def main():
     dest = module.params["dest"]
     if dest:
         result["dest"] = dest
-        result["changed"] = write(module, dest, (document.canonical(found) + "\n").encode("ascii"))
+        result["changed"] = write(module, dest, ("".join(found.pieces()) + "\n").encode("ascii"))
     else:
         result["manifest"] = found
     module.exit_json(**result)

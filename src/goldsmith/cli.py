@@ -7,6 +7,7 @@ import os
 import shutil
 import sys
 from collections.abc import Sequence
+from dataclasses import replace
 from pathlib import Path
 from typing import Annotated, Any
 
@@ -312,15 +313,19 @@ def collect(
     output: Annotated[
         Path | None, typer.Option("--output", "-o", help="Write to this file, whole or not at all.")
     ] = None,
+    no_cache: Annotated[
+        bool, typer.Option("--no-cache", help="Read every file, and neither use nor keep the digests in /run.")
+    ] = False,
     project: ProjectOption = HERE,
 ) -> None:
     """Collect a machine's manifest: the canonical JSON record of its apps, libraries and OS.
 
-    Read-only, and nothing is installed on the machine. An image or a disk is read at rest, without running it.
+    Read-only, but for digests kept in /run/goldsmith of a live machine, and nothing is installed on it. An image or a
+    disk is read at rest, without running it.
 
     Example:  goldsmith collect ssh:web1 -o web1.json
     """
-    found = _collected(collecting.parse(target), project)
+    found = _collected(replace(collecting.parse(target), cache=not no_cache), project)
     if output:
         manifest.save(found, output)
         err.print(f"{_short(output)}: {found.digest}", highlight=False, soft_wrap=True)

@@ -38,10 +38,14 @@ _MAIN = "from collector.command import main\nraise SystemExit(main())\n"
 
 @dataclass(frozen=True)
 class Target:
-    """What to collect from: `kind:name`, as in docker-image:goldsmith/web or ssh:web1."""
+    """What to collect from: `kind:name`, as in docker-image:goldsmith/web or ssh:web1.
+
+    `cache`: may a live machine take the digests of files that did not change from its last collection?
+    """
 
     kind: str
     name: str
+    cache: bool = True
 
     def __str__(self) -> str:
         return f"{self.kind}:{self.name}"
@@ -102,6 +106,10 @@ def _command(python: str, *arguments: str) -> list[str]:
     return [python, "-c", _BOOT, str(len(_archive())), *arguments]
 
 
+def _live(target: Target) -> list[str]:
+    return ["--root", "/", "--scope", "live", *([] if target.cache else ["--no-cache"])]
+
+
 def _image(target: Target, _hosts: inventory.Inventory | None) -> bytes:
     with docker.saved(docker.image(target.name)["Id"]) as path:
         return _archived(target, path)
@@ -137,7 +145,7 @@ def _container(target: Target, _hosts: inventory.Inventory | None) -> bytes:
         docker.version()
         what = "is not running" if state.code == 0 else "does not exist"
         raise UsageError(f"the container {target.name} {what}", hint="`docker ps` lists those that run")
-    return _in_container(target, target.name, "--root", "/", "--scope", "live")
+    return _in_container(target, target.name, *_live(target))
 
 
 def _folder(target: Target, _hosts: inventory.Inventory | None) -> bytes:
@@ -160,12 +168,13 @@ def _ssh(target: Target, hosts: inventory.Inventory | None) -> bytes:
         raise UsageError(
             f"{target}: there is no inventory to find it in", hint="run it in a project, or name one with --project"
         )
-    return answered(target, proc.run(over_ssh(hosts.ssh(target.name)), stdin=_archive(), check=False))
+    argv = over_ssh(hosts.ssh(target.name), target)
+    return answered(target, proc.run(argv, stdin=_archive(), check=False))
 
 
-def over_ssh(connection: inventory.Connection, *arguments: str) -> list[str]:
+def over_ssh(connection: inventory.Connection, target: Target, *arguments: str) -> list[str]:
     """argv that collects from a live host, with more arguments for the collector."""
-    command = _command(connection.python, "--root", "/", "--scope", "live", *arguments)
+    command = _command(connection.python, *_live(target), *arguments)
     if connection.become:
         command = ["sudo", "-n", *command]
     return [*connection.argv, shlex.join(command)]

@@ -96,7 +96,9 @@ class Watcher:
         self._policy = policy
         self._groups = {name: hosts.groups_of(name) for name in names}
         self._expectation = Expectation(reference)
-        self._argv = [collect.over_ssh(hosts.ssh(name, standing=True), "--expect") for name in names]
+        self._argv = [
+            collect.over_ssh(hosts.ssh(name, standing=True), collect.Target("ssh", name), "--expect") for name in names
+        ]
         self._stdin = [collect.expecting(self._expectation.data)] * len(names)
 
     def look(self, progress: Progress) -> Result:

@@ -30,6 +30,10 @@ from ansible_collections.goldsmith.core.plugins.module_utils.collector import (
 from tests.paths import FIXTURES, ROOT
 
 Layer = list[tuple[str, Any]]
+# Imports come first: the interpreter itself may lie where nobody else may read.
+AS_NOBODY = (
+    "import os, shutil, sys, collector.command as m;os.setuid(65534) if os.geteuid() == 0 else 0; sys.exit(m.main())"
+)
 as_root = pytest.mark.skipif(os.geteuid() != 0, reason="needs root")
 
 
@@ -391,12 +395,10 @@ def test_mounts_are_named_and_not_entered(machine: Path) -> None:
 def test_what_cannot_be_read_is_said(machine: Path) -> None:
     (machine / "usr/big").chmod(0)
     (machine / "opt").chmod(0)
-    # Imports come first: the interpreter itself may lie where nobody else may read.
-    code = "import os, sys, collector.command as m; os.setuid(65534) if os.geteuid() == 0 else 0; sys.exit(m.main())"
     for folder in (machine, *list(machine.parents)[:3]):
         folder.chmod(0o755)
     done = subprocess.run(
-        [sys.executable, "-c", code, "--root", machine],
+        [sys.executable, "-c", AS_NOBODY, "--root", machine],
         cwd=ROOT / "plugins/module_utils",
         capture_output=True,
         check=True,

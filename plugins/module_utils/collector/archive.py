@@ -19,8 +19,8 @@ import tarfile
 import tempfile
 
 from . import paths
-from .digest import BYTE_CODE, CHUNK, Digest
-from .tree import BLOCK, CHARACTER, DIRECTORY, FIFO, FILE, LINK, Entry, Tree, describe_xattrs
+from .digest import BYTE_CODE, CHUNK, of_size
+from .tree import BLOCK, CHARACTER, DIRECTORY, FIFO, FILE, LINK, Entry, SourceError, Tree, describe_xattrs
 
 _WHITEOUT = ".wh."
 _OPAQUE = ".wh..wh..opq"
@@ -28,7 +28,7 @@ _XATTR = "SCHILY.xattr."
 _READ_LIMIT = 64 << 20
 
 
-class ArchiveError(Exception):
+class ArchiveError(SourceError):
     """The file is no image archive, or is cut short. The message says which file and what is wrong."""
 
 
@@ -212,7 +212,7 @@ class DockerArchive(Tree):
                 continue
             key = (where, path.endswith(BYTE_CODE))
             if key not in done:
-                digest = Digest(path)
+                digest = of_size(path, where[2])
                 for piece in _pieces(where):
                     digest.update(piece)
                 if digest.size != where[2]:

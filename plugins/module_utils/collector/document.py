@@ -9,6 +9,7 @@ import hashlib
 import json
 
 from . import SCHEMA, accounts, files, identity, libraries, os_release, owners, packages, runtime, units
+from .digest import CHUNK
 
 LIVE = "live"
 REST = "rest"
@@ -39,17 +40,37 @@ def collect(tree, scope):
     )
 
 
+class Document(dict):
+    """A manifest that remembers its sections' text: most of the whole, needed for the digest and again for output."""
+
+    def __init__(self, sections, **others):
+        super().__init__(others, sections=sections)
+        self._sections = canonical(sections)
+        whole = hashlib.sha256()
+        for at in range(0, len(self._sections), CHUNK):
+            whole.update(self._sections[at : at + CHUNK].encode("ascii"))
+        self["digest"] = "sha256:" + whole.hexdigest()
+
+    def pieces(self):
+        """The canonical text, in pieces: `canonical` of the whole would hold all of it twice."""
+        start = "{"
+        for key in sorted(self):
+            yield start + canonical(key) + ":"
+            yield self._sections if key == "sections" else canonical(self[key])
+            start = ","
+        yield "}"
+
+
 def assemble(sections, identity_facts, runtime_facts, scope, warnings):
     """The document, with the digest of its sections."""
-    return {
-        "schema": SCHEMA,
-        "scope": scope,
-        "digest": "sha256:" + hashlib.sha256(canonical(sections).encode("ascii")).hexdigest(),
-        "sections": sections,
-        "identity": identity_facts,
-        "runtime": runtime_facts,
-        "warnings": sorted(warnings),
-    }
+    return Document(
+        sections,
+        schema=SCHEMA,
+        scope=scope,
+        identity=identity_facts,
+        runtime=runtime_facts,
+        warnings=sorted(warnings),
+    )
 
 
 def canonical(value):

@@ -14,8 +14,8 @@ import os
 import stat
 import sys
 
-from . import capabilities, paths
-from .digest import CHUNK, Digest
+from . import attributes, digest, paths
+from .attributes import describe_xattrs  # noqa: F401 - archives take it from here
 
 FILE = "file"
 DIRECTORY = "directory"
@@ -35,13 +35,35 @@ _TYPES = {
 }
 
 _MAX_LINKS = 40
+_ATTEMPTS = 3
 _READ_LIMIT = 64 << 20
 
 
-class Entry:
-    """One path: type, permission bits, numeric owners, and what its type has (size, sha256, target, device)."""
+class SourceError(Exception):
+    """What should hold a machine's files does not, or is cut short. The message says which file and what is wrong."""
 
-    __slots__ = ("device", "gid", "mode", "sha256", "size", "target", "type", "uid", "unreadable", "where", "xattrs")
+
+class Entry:
+    """One path: type, permission bits, numeric owners, and what its type has (size, sha256, target, device).
+
+    Paths that are one inode share `inode`, or are one Entry. `mode` is None of what could not be looked at.
+    """
+
+    __slots__ = (
+        "device",
+        "flags",
+        "gid",
+        "inode",
+        "mode",
+        "sha256",
+        "size",
+        "target",
+        "type",
+        "uid",
+        "unreadable",
+        "where",
+        "xattrs",
+    )
 
     def __init__(self, kind, mode=0, uid=0, gid=0):
         self.type = kind
@@ -53,6 +75,8 @@ class Entry:
         self.target = None
         self.device = None
         self.xattrs = None
+        self.flags = None
+        self.inode = None
         self.unreadable = False
         self.where = None
 
@@ -129,14 +153,17 @@ class DirectoryTree(Tree):
 
     It keeps out of whatever else is mounted there (recorded as a mount, not entered), follows no link, and takes a
     file or directory that is replaced while it looks as gone. Sockets are left out: they exist while a program runs.
+    With a cache (of `cache.py`) files that it knows are not read.
     """
 
-    def __init__(self, root="/"):
+    def __init__(self, root="/", cache=None):
         super().__init__()
+        self._cache = cache
         self.root = os.path.realpath(root)
         self._mounts = mount_points(self.root, _read_mounts())
         self._decode = None if sys.getfilesystemencoding().lower() in ("utf-8", "utf8") else _as_utf8
         self._flags = os.O_RDONLY | os.O_NOFOLLOW | os.O_CLOEXEC | os.O_NONBLOCK
+        self._proc = os.path.isdir("/proc/self/fd")
         self._noatime = getattr(os, "O_NOATIME", 0)
         self._walk()
 
@@ -154,7 +181,7 @@ class DirectoryTree(Tree):
             pieces = []
             left = _READ_LIMIT
             while left > 0:
-                piece = os.read(handle, min(CHUNK, left))
+                piece = os.read(handle, min(digest.CHUNK, left))
                 if not piece:
                     break
                 pieces.append(piece)
@@ -189,8 +216,7 @@ class DirectoryTree(Tree):
                 if (now.st_dev, now.st_ino) != identity:
                     self.entries.pop(prefix, None)
                     continue
-                if prefix:
-                    entry.xattrs = _xattrs(folder)
+                entry.xattrs, entry.flags = attributes.of_handle(folder)
                 self._scan(folder, prefix, pending)
             except OSError as error:
                 self._failed(prefix or "/", entry, error)
@@ -215,8 +241,8 @@ class DirectoryTree(Tree):
                 try:
                     info = found.stat(follow_symlinks=False)
                 except OSError as error:
-                    if error.errno != errno.ENOENT:
-                        self.warnings.append("%s: %s" % (paths.printable(path), error.strerror))
+                    entries[path] = Entry(_type_of(found), None)
+                    self._failed(path, entries[path], error)
                     continue
                 kind = _TYPES.get(stat.S_IFMT(info.st_mode))
                 if kind is None or (only_directories and kind != DIRECTORY):
@@ -230,91 +256,97 @@ class DirectoryTree(Tree):
 
     def _look(self, folder, name, path, entry, info):
         """Fill in what the entry's type has; False when it is gone."""
+        if info.st_nlink > 1:
+            entry.inode = (info.st_dev, info.st_ino)
         if entry.type == FILE:
-            return path in paths.SECRET or self._read_file(folder, name, path, entry, info)
-        if entry.type == LINK:
-            try:
+            return self._file(folder, name, path, entry, info)
+        try:
+            entry.xattrs = attributes.xattrs(self._beside(folder, path) + name)
+            if entry.type == LINK:
                 target = os.readlink(name, dir_fd=folder)
-            except OSError:
-                return False
-            entry.target = target if self._decode is None else self._decode(target)
-        elif entry.type != FIFO:
+                entry.target = target if self._decode is None else self._decode(target)
+        except OSError as error:
+            return self._failed(path, entry, error)
+        if entry.type in (CHARACTER, BLOCK):
             entry.device = "%d:%d" % (os.major(info.st_rdev), os.minor(info.st_rdev))
         return True
 
-    def _read_file(self, folder, name, path, entry, info):
-        """Fill in size, digest and extended attributes; False when the file is gone."""
+    def _beside(self, folder, path):
+        """The open folder of a path, as the beginning of a path."""
+        return "/proc/self/fd/%d/" % folder if self._proc else self._real(path.rpartition("/")[0]) + "/"
+
+    def _file(self, folder, name, path, entry, info):
+        """Fill in size, digest, extended attributes and flags; False when the file is gone."""
+        secret = path in paths.SECRET
+        cache = None if secret else self._cache
+        byte_code = name.endswith(digest.BYTE_CODE)
+        known = cache and cache.get(cache.key(info, byte_code))
+        if known:
+            sha256, entry.xattrs, entry.flags = known
+            entry.size = info.st_size
+            entry.sha256 = sha256.hex()
+            return True
         try:
             handle = self._open(name, folder)
         except OSError as error:
-            if error.errno in (errno.ENOENT, errno.ELOOP, errno.ENXIO):
-                return False
-            entry.size = info.st_size
-            self._failed(path, entry, error)
-            return True
+            entry.size = None if secret else info.st_size
+            return error.errno not in (errno.ELOOP, errno.ENXIO) and self._failed(path, entry, error)
         try:
-            for _attempt in range(3):
-                digest = Digest(name)
-                length = min(info.st_size + 1, CHUNK)
-                while True:
-                    data = os.read(handle, length)
-                    if not data:
-                        break
-                    digest.update(data)
-                    if len(data) < length and digest.size == info.st_size:
-                        break
+            for _attempt in range(_ATTEMPTS):
+                contents = digest.of_size(name, info.st_size)
+                if not secret:
+                    digest.read(handle, contents, info.st_size)
+                entry.xattrs, entry.flags = attributes.of_handle(handle)
                 after = os.fstat(handle)
-                if not stat.S_ISREG(after.st_mode) or after.st_ino != info.st_ino:
+                if not stat.S_ISREG(after.st_mode) or (after.st_dev, after.st_ino) != (info.st_dev, info.st_ino):
                     return False
-                entry.size = digest.size
-                entry.sha256 = digest.hexdigest()
-                if (after.st_size, after.st_mtime_ns) == (info.st_size, info.st_mtime_ns):
+                if _unchanged(info, after) and (secret or contents.size == info.st_size):
                     break
                 info = after
+                entry.mode, entry.uid, entry.gid = stat.S_IMODE(info.st_mode), info.st_uid, info.st_gid
                 os.lseek(handle, 0, os.SEEK_SET)
             else:
+                entry.unreadable = True
                 self.warnings.append("%s: changes while it is read" % paths.printable(path))
-            entry.xattrs = _xattrs(handle)
+                return True
         except OSError as error:
-            self._failed(path, entry, error)
+            return self._failed(path, entry, error)
         finally:
             os.close(handle)
+        if not secret:
+            entry.size = info.st_size
+            entry.sha256 = contents.hexdigest()
+        if cache:
+            cache.put(cache.key(info, byte_code), info, (bytes.fromhex(entry.sha256), entry.xattrs, entry.flags))
         return True
 
     def _failed(self, path, entry, error):
+        """Note that something can't be read. False when it is gone, and with it its entry."""
         if error.errno == errno.ENOENT:
             self.entries.pop(path, None)
-            return
+            return False
         entry.unreadable = True
         self.warnings.append("%s: can't be read: %s" % (paths.printable(path), error.strerror))
+        return True
+
+
+def _unchanged(before, after):
+    return (before.st_size, before.st_mtime_ns, before.st_ctime_ns) == (
+        after.st_size,
+        after.st_mtime_ns,
+        after.st_ctime_ns,
+    )
+
+
+def _type_of(found):
+    """The type of what can be listed and not be looked at, as far as the folder says it."""
+    if found.is_symlink():
+        return LINK
+    return DIRECTORY if found.is_dir(follow_symlinks=False) else FILE
 
 
 def _as_utf8(name):
     return os.fsencode(name).decode("utf-8", "surrogateescape")
-
-
-def _xattrs(handle):
-    try:
-        names = os.listxattr(handle)
-        if not names:
-            return None
-        return describe_xattrs({name: os.getxattr(handle, name) for name in names})
-    except OSError:
-        return None
-
-
-def describe_xattrs(raw):
-    """Extended attributes for the manifest: capabilities in words, labels as text, any other as a digest.
-
-    {"security.capability": b"..."} → {"security.capability": "cap_net_raw=ep"}; None when nothing counts.
-    """
-    found = {}
-    for name, value in raw.items():
-        # An overlay's own bookkeeping is not the machine's.
-        if name.startswith(("trusted.overlay.", "user.overlay.")):
-            continue
-        found[paths.printable(name)] = capabilities.describe_xattr(name, value)
-    return found or None
 
 
 def _read_mounts():
