@@ -23,7 +23,7 @@ CHANGES = {
     ("runtime.mounts", "/mnt"): "mount -t tmpfs -o noexec tmpfs /mnt",
     ("runtime.restart", "stale.service"): STALE,
     ("runtime.sysctl", "net.ipv4.conf.all.log_martians"): MARTIANS,
-    ("runtime.network", "interface lo"): "echo 9000 > /sys/class/net/lo/mtu",
+    ("runtime.network", "interface lo"): "ip link set lo mtu 9000",
 }
 
 

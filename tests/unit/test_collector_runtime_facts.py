@@ -424,10 +424,10 @@ def test_what_iptables_made_is_asked_of_iptables(monkeypatch: pytest.MonkeyPatch
     monkeypatch.setattr(ask, "program", lambda name: f"/sbin/{name}")
     monkeypatch.setattr(ask, "run", lambda _argv, _warnings: recorded("iptables-save.txt"))
     found = firewall._parsed(recorded("nft-of-iptables.json"), [])
-    assert found["chain ipv4 filter INPUT"]["rules"] == [
+    assert found["chain ip filter INPUT"]["rules"] == [
         '-p tcp -m conntrack --ctstate NEW -m comment --comment "hi there" -m tcp --dport 99 -j ACCEPT'
     ]
-    assert "chain ip filter INPUT" not in found
+    assert "hook" not in found["chain ip filter INPUT"]
     monkeypatch.setattr(ask, "program", lambda _name: None)
     said: list[str] = []
     assert firewall._parsed(recorded("nft-of-iptables.json"), said)["iptables-save"] == {"unreadable": True}
@@ -448,8 +448,8 @@ def test_an_answer_that_is_not_understood_is_unreadable(
 
 
 def test_docker_and_fail2ban_say_nothing_that_changes() -> None:
-    found = firewall.saved("ipv4", recorded("iptables-save.txt"))
-    assert found["chain ipv4 filter FORWARD"] == {
+    found = firewall.saved("ip", recorded("iptables-save.txt"))
+    assert found["chain ip filter FORWARD"] == {
         "policy": "drop",
         "rules": [
             "-j DOCKER-USER",
@@ -461,12 +461,12 @@ def test_docker_and_fail2ban_say_nothing_that_changes() -> None:
             "-i br-(number) ! -o br-(number) -j ACCEPT",
         ],
     }
-    assert found["chain ipv4 filter DOCKER"]["rules"] == [
+    assert found["chain ip filter DOCKER"]["rules"] == [
         "-d (address) ! -i docker0 -o docker0 -p tcp -m tcp --dport 80 -j ACCEPT"
     ]
-    assert found["chain ipv4 filter DOCKER-USER"]["rules"] == ["-s 203.0.113.0/24 -j DROP"]
-    assert found["chain ipv4 filter f2b-sshd"]["rules"] == ["(bans)"]
-    assert found["chain ipv4 nat POSTROUTING"]["rules"] == [
+    assert found["chain ip filter DOCKER-USER"]["rules"] == ["-s 203.0.113.0/24 -j DROP"]
+    assert found["chain ip filter f2b-sshd"]["rules"] == ["(bans)"]
+    assert found["chain ip nat POSTROUTING"]["rules"] == [
         "-s (address) -d (address) -p tcp -m tcp --dport 80 -j MASQUERADE"
     ]
 
@@ -516,6 +516,15 @@ def test_a_process_whose_program_was_removed_is_found(tmp_path: Path) -> None:
     assert restart.deleted(maps, target) == set()
     moved = maps.replace(str(program).encode(), b"/srv/replaced-here")
     assert restart.deleted(moved, "/srv/replaced-here (deleted)") == {"/srv/replaced-here"}
+
+
+def test_what_runs_in_containers_is_theirs(monkeypatch: pytest.MonkeyPatch) -> None:
+    namespace = str(Path("/proc/self/ns/pid").readlink())
+    stale = (b"", "/srv/program (deleted)")
+    monkeypatch.setattr(restart, "as_its_user", lambda _process, _look: (*stale, "pid:[1]"))
+    assert restart.collect(shared=False, warnings=[]) == {}
+    monkeypatch.setattr(restart, "as_its_user", lambda _process, _look: (*stale, namespace))
+    assert {"files": ["/srv/program"]} in restart.collect(shared=False, warnings=[]).values()
 
 
 def test_hidden_processes_are_unreadable(monkeypatch: pytest.MonkeyPatch) -> None:

@@ -18,13 +18,12 @@ from .. import paths
 from . import ask, nft
 from .ask import UNREADABLE, read
 
-_SAVERS = (("ipv4", "/proc/net/ip_tables_names", "iptables"), ("ipv6", "/proc/net/ip6_tables_names", "ip6tables"))
+_SAVERS = (("ip", "/proc/net/ip_tables_names", "iptables"), ("ip6", "/proc/net/ip6_tables_names", "ip6tables"))
 # The kernel's numbers for a question by netlink: which tables has nftables?
 _NETFILTER = 12
 _NFT_GET_TABLE = 10 << 8 | 1
 _REQUEST_DUMP = 0x301
 _DONE = 3
-_FAMILIES = {"ipv4": "ip", "ipv6": "ip6"}
 _DOCKER_CHAIN = re.compile(r"DOCKER(-(?!USER$).*)?$")
 _DOCKER_RULE = re.compile(
     r"\bdocker0\b|\bdocker_gwbridge\b|\bbr-[0-9a-f]{12}\b|\bDOCKER\b"
@@ -50,7 +49,7 @@ def collect(shared, warnings):
     for family, names, program in _SAVERS:
         if read(names).strip():
             legacy = program + "-legacy-save"
-            found.update(_saved(family, legacy if ask.program(legacy) else program + "-save", warnings))
+            found.update(_saved(family + " (legacy)", legacy if ask.program(legacy) else program + "-save", warnings))
     return found
 
 
@@ -87,7 +86,7 @@ def _parsed(said, warnings):
     if foreign:
         found = {key: fact for key, fact in found.items() if tuple(key.split(" ")[1:3]) not in foreign}
         for family, _names, program in _SAVERS:
-            if _FAMILIES[family] in {family for family, _table in foreign}:
+            if family in {each for each, _table in foreign}:
                 found.update(_saved(family, program + "-save", warnings))
     return found
 
@@ -102,7 +101,7 @@ def _saved(family, program, warnings):
 
 
 def saved(family, text):
-    """From iptables-save: chains as `chain ipv4 filter INPUT`, with policy and rules."""
+    """From iptables-save: chains as `chain ip filter INPUT`, with policy and rules."""
     found = {}
     table = ""
     for line in text.split("\n"):
