@@ -181,6 +181,27 @@ def test_of_an_interface_only_what_differs_from_default() -> None:
     }
 
 
+def test_connection_tracking_comes_with_its_first_rule() -> None:
+    """What a machine of 1,006,000 KiB with Debian 12 had below net.netfilter after it, and what somebody sets there."""
+    fresh = {
+        "net.netfilter.nf_conntrack_buckets": "8192",
+        "net.netfilter.nf_conntrack_max": "8192",
+        "net.netfilter.nf_conntrack_expect_max": "128",
+        "net.netfilter.nf_conntrack_tcp_timeout_established": "432000",
+        "net.netfilter.nf_conntrack_acct": "0",
+        "net.netfilter.nf_log.2": "NONE",
+        "net.netfilter.nf_log.10": "nf_log_ipv6",
+    }
+    assert sysctl.settings(fresh, 1006000) == {}
+    chosen = {
+        "net.netfilter.nf_conntrack_max": "65536",
+        "net.netfilter.nf_conntrack_tcp_timeout_established": "600",
+        "net.netfilter.nf_conntrack_acct": "1",
+        "net.netfilter.nf_log.2": "nfnetlink_log",
+    }
+    assert sysctl.settings(chosen, 1006000) == chosen
+
+
 def test_names_are_those_of_sysctl() -> None:
     assert sysctl.dotted("/proc/sys/net/ipv4/conf/eth0.7/forwarding") == "net.ipv4.conf.eth0/7.forwarding"
 

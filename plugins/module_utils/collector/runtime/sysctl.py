@@ -135,8 +135,9 @@ def settings(raw, kib):
     values = {name: paths.printable(" ".join(text.split())) for name, text in raw.items()}
     found = {}
     for name, value in values.items():
-        if values.get(_default_of(name)) != value:
-            found[name] = by_memory(name, value, kib)
+        shown = by_memory(name, value, kib)
+        if values.get(_default_of(name)) != value and not _came_with_use(name, shown):
+            found[name] = shown
     return found
 
 
@@ -144,6 +145,16 @@ def _default_of(name):
     """net.ipv4.conf.eth0.rp_filter → net.ipv4.conf.default.rp_filter; empty where it is not an interface's."""
     interface = re.match(r"(net\.ipv[46]\.(?:conf|neigh)\.)(?!all\.|default\.)[^.]+\.", name)
     return interface.group(1) + "default." + name[interface.end() :] if interface else ""
+
+
+def _came_with_use(name, value):
+    """Is it a setting of connection tracking as it is when that is loaded?
+
+    The first rule that asks for a connection's state loads it, and so do Docker and others, with fifty settings.
+    """
+    if name.startswith("net.netfilter.nf_log."):
+        return value == "NONE" or value.startswith("nf_log_")
+    return value == BY_MEMORY if name in _CONNTRACK_SIZES else _CONNTRACK.get(name) == value
 
 
 def by_memory(name, value, kib):
@@ -164,6 +175,11 @@ def by_memory(name, value, kib):
     if name in _TCP_BUFFERS and len(numbers) == 3 and abs(int(numbers[2]) - kib * 8) <= kib:
         return " ".join([*numbers[:2], BY_MEMORY])
     return value
+
+
+def _tracked(kib):
+    """How many connections the kernel tracks."""
+    return 262144 if kib > 4 << 20 else 65536 if kib > 1 << 20 else max(kib // 128, 1024)
 
 
 def _hash_entries(kib):
@@ -197,6 +213,9 @@ _SIZES = {
     "net.ipv4.tcp_max_orphans": lambda kib: [[_hash_entries(kib) // 2]],
     "net.ipv4.tcp_max_tw_buckets": lambda kib: [[_hash_entries(kib) // 2]],
     "net.ipv4.tcp_max_syn_backlog": lambda kib: [[max(_hash_entries(kib) // 128, 128)]],
+    "net.netfilter.nf_conntrack_buckets": lambda kib: [[_tracked(kib)]],
+    "net.netfilter.nf_conntrack_max": lambda kib: [[_tracked(kib)], [_tracked(kib) * 4]],
+    "net.netfilter.nf_conntrack_expect_max": lambda kib: [[_tracked(kib) // 64]],
     # Alone; or with transparent huge pages, for one to four memory zones, at most a twentieth of memory.
     "vm.min_free_kbytes": lambda kib: [
         [math.isqrt(kib * 16)],
@@ -210,3 +229,36 @@ _SIZES.update(
     ("user.max_%s_namespaces" % kind, lambda kib: [[kib // 256]])
     for kind in ("cgroup", "ipc", "mnt", "net", "pid", "time", "user", "uts")
 )
+_CONNTRACK_SIZES = frozenset(name for name in _SIZES if name.startswith("net.netfilter."))
+# Connection tracking's settings as Linux 6.1 and 6.18 have them to begin with, by value.
+_CONNTRACK = {
+    "net.netfilter.nf_" + name: value
+    for value, names in {
+        "0": "conntrack_acct conntrack_log_invalid conntrack_tcp_be_liberal conntrack_timestamp"
+        " conntrack_tcp_ignore_invalid_rst hooks_lwtunnel log_all_netns",
+        "1": "conntrack_checksum conntrack_tcp_loose conntrack_dccp_loose",
+        "2": "conntrack_events",
+        "3": "conntrack_tcp_max_retrans conntrack_sctp_timeout_cookie_echoed conntrack_sctp_timeout_cookie_wait"
+        " conntrack_sctp_timeout_shutdown_ack_sent conntrack_sctp_timeout_shutdown_recd"
+        " conntrack_sctp_timeout_shutdown_sent",
+        "10": "conntrack_sctp_timeout_closed conntrack_tcp_timeout_close",
+        "30": "conntrack_gre_timeout conntrack_icmp_timeout conntrack_icmpv6_timeout conntrack_udp_timeout"
+        " conntrack_sctp_timeout_heartbeat_sent conntrack_tcp_timeout_last_ack flowtable_tcp_timeout"
+        " flowtable_udp_timeout",
+        "60": "conntrack_frag6_timeout conntrack_tcp_timeout_close_wait conntrack_tcp_timeout_syn_recv",
+        "64": "conntrack_dccp_timeout_closereq conntrack_dccp_timeout_closing",
+        "120": "conntrack_tcp_timeout_fin_wait conntrack_tcp_timeout_syn_sent conntrack_tcp_timeout_time_wait"
+        " conntrack_udp_timeout_stream",
+        "180": "conntrack_gre_timeout_stream",
+        "210": "conntrack_sctp_timeout_established",
+        "240": "conntrack_dccp_timeout_request conntrack_dccp_timeout_timewait",
+        "300": "conntrack_tcp_timeout_max_retrans conntrack_tcp_timeout_unacknowledged",
+        "480": "conntrack_dccp_timeout_partopen conntrack_dccp_timeout_respond",
+        "600": "conntrack_generic_timeout",
+        "43200": "conntrack_dccp_timeout_open",
+        "432000": "conntrack_tcp_timeout_established",
+        "3145728": "conntrack_frag6_low_thresh",
+        "4194304": "conntrack_frag6_high_thresh",
+    }.items()
+    for name in names.split()
+}
