@@ -96,8 +96,9 @@ def _archive() -> bytes:
     buffer = io.BytesIO()
     with zipfile.ZipFile(buffer, "w", zipfile.ZIP_DEFLATED) as archive:
         archive.writestr("__main__.py", _MAIN)
-        for path in sorted(resources.folder("collector").glob("*.py")):
-            archive.write(path, f"collector/{path.name}")
+        folder = resources.folder("collector")
+        for path in sorted(folder.rglob("*.py")):
+            archive.write(path, f"collector/{path.relative_to(folder)}")
     return buffer.getvalue()
 
 

@@ -9,7 +9,8 @@ import tarfile
 from pathlib import Path
 
 import pytest
-from ansible_collections.goldsmith.core.plugins.module_utils.collector import runtime, tree
+from ansible_collections.goldsmith.core.plugins.module_utils.collector import tree
+from ansible_collections.goldsmith.core.plugins.module_utils.collector.runtime import sockets, units
 
 from tests.paths import FIXTURES
 
@@ -17,7 +18,7 @@ RECORDED = (FIXTURES / "runtime/list-units.json").read_text()
 
 
 @pytest.fixture
-def unit_files(tmp_path: Path) -> runtime.UnitFiles:
+def unit_files(tmp_path: Path) -> units.UnitFiles:
     with tarfile.open(FIXTURES / "units/debian-12.tar.gz") as recorded:
         recorded.extractall(tmp_path)  # noqa: S202 - our own fixture
     (tmp_path / "lib").symlink_to("usr/lib")
@@ -28,15 +29,15 @@ def unit_files(tmp_path: Path) -> runtime.UnitFiles:
     (own / "many.socket").write_text("[Socket]\nAccept=no\n")
     (own / "job.service").write_text("[Service]\nType=oneshot\n")
     (own / "stays.service").write_text("[Service]\nType=oneshot\nRemainAfterExit=yes\n")
-    return runtime.UnitFiles(tree.DirectoryTree(tmp_path))
+    return units.UnitFiles(tree.DirectoryTree(tmp_path))
 
 
 def listing(*units: tuple[str, str, str]) -> str:
     return json.dumps([{"unit": name, "load": "loaded", "active": active, "sub": sub} for name, active, sub in units])
 
 
-def test_recorded_answer(unit_files: runtime.UnitFiles) -> None:
-    found = runtime.active_units(RECORDED, unit_files)
+def test_recorded_answer(unit_files: units.UnitFiles) -> None:
+    found = units.active_units(RECORDED, unit_files)
     assert found["nginx.service"] == {"active": "active", "sub": "running"}
     assert found["systemd-logind.service"] == {"active": "active", "sub": "running"}
     assert found["apt-daily.timer"] == {"active": "active"}
@@ -44,8 +45,8 @@ def test_recorded_answer(unit_files: runtime.UnitFiles) -> None:
     assert len(found) > 15
 
 
-def test_what_comes_and_goes_is_left_out(unit_files: runtime.UnitFiles) -> None:
-    found = runtime.active_units(
+def test_what_comes_and_goes_is_left_out(unit_files: units.UnitFiles) -> None:
+    found = units.active_units(
         listing(
             ("run-r123.service", "active", "running"),
             ("user@1000.service", "active", "running"),
@@ -60,8 +61,8 @@ def test_what_comes_and_goes_is_left_out(unit_files: runtime.UnitFiles) -> None:
     assert found == {}
 
 
-def test_what_stays_is_recorded(unit_files: runtime.UnitFiles) -> None:
-    found = runtime.active_units(
+def test_what_stays_is_recorded(unit_files: units.UnitFiles) -> None:
+    found = units.active_units(
         listing(
             ("job.service", "failed", "failed"),
             ("stays.service", "active", "exited"),
@@ -82,10 +83,10 @@ def test_what_stays_is_recorded(unit_files: runtime.UnitFiles) -> None:
     }
 
 
-def test_no_systemd_is_a_warning_not_an_error(monkeypatch: pytest.MonkeyPatch, unit_files: runtime.UnitFiles) -> None:
+def test_no_systemd_is_a_warning_not_an_error(monkeypatch: pytest.MonkeyPatch, unit_files: units.UnitFiles) -> None:
     warnings: list[str] = []
     monkeypatch.setattr(os.path, "isdir", lambda _path: False)
-    assert runtime.active_units(runtime._list_units(warnings), unit_files) == {}
+    assert units.active_units(units.list_units(warnings), unit_files) == {}
     assert len(warnings) == 1
 
 
@@ -94,8 +95,8 @@ def test_own_sockets_are_found_with_their_program() -> None:
         tcp.bind(("127.0.0.1", 0))
         tcp.listen()
         udp.bind(("127.0.0.1", 0))
-        found = runtime._sockets([])
+        found = sockets.collect([])
         key = f"tcp 127.0.0.1:{tcp.getsockname()[1]}"
         assert found[key]["program"].startswith("python")
         assert "python" in found["udp 127.0.0.1:ephemeral"]["program"]
-    assert key not in runtime._sockets([])
+    assert key not in sockets.collect([])

@@ -453,8 +453,8 @@ def test_command_line(machine: Path, tmp_path: Path) -> None:
 def test_it_runs_from_a_zip_and_writes_nothing(machine: Path, tmp_path: Path) -> None:
     with zipfile.ZipFile(tmp_path / "c.zip", "w") as target:
         target.writestr("__main__.py", "from collector.command import main\nraise SystemExit(main())\n")
-        for each in (ROOT / "plugins/module_utils/collector").glob("*.py"):
-            target.write(each, f"collector/{each.name}")
+        for each in (ROOT / "plugins/module_utils/collector").rglob("*.py"):
+            target.write(each, each.relative_to(ROOT / "plugins/module_utils"))
     before = {path: path.lstat() for path in sorted(machine.rglob("*"))}
     done = run(str(tmp_path / "c.zip"), "--root", str(machine), folder=tmp_path)
     assert done.returncode == 0, done.stderr

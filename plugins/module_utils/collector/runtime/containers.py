@@ -1,0 +1,103 @@
+# Copyright (c) 2026 The Goldsmith authors
+# Simplified BSD License (see LICENSES/BSD-2-Clause.txt or https://opensource.org/licenses/BSD-2-Clause)
+# SPDX-License-Identifier: BSD-2-Clause
+"""Sections containers and images: of an engine that runs here, asked through its own command line.
+
+No numbers and no addresses, which change; no contents of the environment, which holds secrets.
+"""
+
+from __future__ import annotations
+
+import json
+import os
+import re
+
+from .. import paths
+from . import ask
+from .ask import UNREADABLE
+
+# (program, what is there while the engine runs). Docker's socket alone may be systemd's, and a question start Docker.
+_ENGINES = (("docker", "/run/docker.pid"), ("podman", "/run/podman/podman.sock"))
+_SECONDS = 10
+_LONG_NUMBER = re.compile(r"[0-9a-f]{64}")
+_STATES = {"created": "created", "running": "running", "restarting": "restarting", "paused": "paused"}
+
+
+def collect(warnings):
+    """{"web": {"image": "nginx:1", "state": "running", "restart": "always", "ports": ["0.0.0.0:80 -> 80/tcp"], ...}}
+
+    None where no engine runs.
+    """
+    return _of_engines(["container", "ls", "--all"], "container", parse_containers, warnings)
+
+
+def images(warnings):
+    """{"nginx:1": {"id": "sha256:…"}}; None where no engine runs."""
+    return _of_engines(["image", "ls"], "image", parse_images, warnings)
+
+
+def _of_engines(listing, kind, parse, warnings):
+    found = None
+    for engine, running in _ENGINES:
+        program = ask.program(engine)
+        if program is None or not os.path.exists(running):
+            continue
+        numbers = ask.run([program, *listing, "--quiet", "--no-trunc"], warnings, _SECONDS)
+        said = "[]" if numbers == "" else None
+        if numbers:
+            said = ask.run([program, kind, "inspect", *dict.fromkeys(numbers.split())], warnings, _SECONDS)
+        found = found or {}
+        found.update({engine: UNREADABLE} if said is None else parse(json.loads(said)))
+    return found
+
+
+def parse_containers(inspected):
+    """From `docker container inspect`. Those that are removed when they end are jobs, and left out."""
+    found = {}
+    for each in inspected:
+        host, config = each.get("HostConfig") or {}, each.get("Config") or {}
+        if host.get("AutoRemove"):
+            continue
+        restart = host.get("RestartPolicy") or {}
+        found[paths.printable(each["Name"].lstrip("/"))] = {
+            "image": _LONG_NUMBER.sub("(number)", config.get("Image") or ""),
+            "digest": _prefixed(each.get("Image") or ""),
+            "state": _STATES.get((each.get("State") or {}).get("Status"), "ended"),
+            "restart": restart.get("Name") or "no",
+            "ports": _ports(host.get("PortBindings") or {}),
+            "mounts": sorted(_mount(mount) for mount in each.get("Mounts") or ()),
+            "network": _LONG_NUMBER.sub("(number)", host.get("NetworkMode") or ""),
+            "privileged": bool(host.get("Privileged")),
+            "environment": sorted({variable.partition("=")[0] for variable in config.get("Env") or ()}),
+        }
+    return found
+
+
+def _prefixed(number):
+    return "sha256:" + number if _LONG_NUMBER.fullmatch(number) else number
+
+
+def _ports(bindings):
+    """["0.0.0.0:80 -> 80/tcp"]; a port that the engine picks is `ephemeral`."""
+    return sorted(
+        "%s:%s -> %s" % (each.get("HostIp") or "0.0.0.0", each.get("HostPort") or "ephemeral", inner)  # noqa: S104
+        for inner, hosts in bindings.items()
+        for each in hosts or ()
+    )
+
+
+def _mount(mount):
+    """/srv/data -> /data (read-only); an unnamed volume without its number."""
+    source = mount.get("Name") or mount.get("Source") or ""
+    shown = "%s -> %s" % (_LONG_NUMBER.sub("(number)", source), mount.get("Destination") or "")
+    return paths.printable(shown if mount.get("RW", True) else shown + " (read-only)")
+
+
+def parse_images(inspected):
+    """From `docker image inspect`. Those without a name are left over from builds, and not recorded."""
+    found = {}
+    for each in inspected:
+        for name in each.get("RepoTags") or ():
+            if not name.startswith("<none>"):
+                found[paths.printable(name)] = {"id": _prefixed(each["Id"])}
+    return found

@@ -1,0 +1,103 @@
+# Copyright (c) 2026 The Goldsmith authors
+# Simplified BSD License (see LICENSES/BSD-2-Clause.txt or https://opensource.org/licenses/BSD-2-Clause)
+# SPDX-License-Identifier: BSD-2-Clause
+"""Section units: what is active or has failed.
+
+Left out is what comes and goes by itself: sessions, transient units, services that D-Bus or a socket starts per use,
+jobs that a timer runs (unless they failed).
+"""
+
+from __future__ import annotations
+
+import json
+import os
+import re
+
+from .. import paths, units
+from . import ask
+
+_LIST_UNITS = [
+    "systemctl",
+    "list-units",
+    "--type=service,socket,timer,path",
+    "--state=active,reloading,activating,failed",
+    "--output=json",
+    "--no-pager",
+    "--full",
+]
+_TRANSIENT = re.compile(r"(run-|session-|user@|user-runtime-dir@)")
+
+
+def collect(tree, warnings):
+    """{"nginx.service": {"active": "active", "sub": "running"}}"""
+    listing = list_units(warnings)
+    if listing is None:
+        return {"systemctl list-units": ask.UNREADABLE}
+    return active_units(listing, UnitFiles(tree))
+
+
+def list_units(warnings):
+    """systemctl's answer: an empty list where systemd doesn't run, None when it can't be had."""
+    if not os.path.isdir("/run/systemd/system"):
+        warnings.append("runtime: systemd does not run here, so no unit is active")
+        return "[]"
+    return ask.run(_LIST_UNITS, warnings, 60)
+
+
+class UnitFiles:
+    """What unit files say about how their services are started."""
+
+    def __init__(self, tree):
+        self._tree = tree
+        self._wanted = None
+
+    def _text(self, name):
+        for folder in units.FOLDERS:
+            text = self._tree.text(folder + "/" + name)
+            if text:
+                return text
+        return ""
+
+    def _value(self, name, key):
+        text = self._text(name) or self._text(units.template_of(name))
+        values = re.findall(r"^%s[ \t]*=[ \t]*(.*?)[ \t]*$" % key, text, re.MULTILINE)
+        return values[-1] if values else ""
+
+    def on_demand(self, name):
+        """Does something start this service for one use or one run only?"""
+        kind = self._value(name, "Type")
+        if kind == "oneshot":
+            return self._value(name, "RemainAfterExit").lower() not in ("yes", "true", "on", "1")
+        if kind == "dbus" or self._value(name, "BusName"):
+            return not self._is_wanted(name)
+        if "@" in name and self._text(units.template_of(name)):
+            listener = name.partition("@")[0] + ".socket"
+            return bool(re.search(r"^Accept[ \t]*=[ \t]*(yes|true|on|1)", self._text(listener), re.M | re.I))
+        return False
+
+    def _is_wanted(self, name):
+        if self._wanted is None:
+            self._wanted = set()
+            for folder in units.FOLDERS:
+                real = self._tree.resolve(folder)
+                for child in self._tree.children(real) if real else ():
+                    if child.endswith((".wants", ".requires", ".upholds")):
+                        self._wanted.update(self._tree.children(real + "/" + child))
+        return name in self._wanted
+
+
+def active_units(listing, unit_files):
+    """The units that count, from `systemctl list-units --output=json`.
+
+    Of sockets, timers and paths only that they are active: whether they wait or run depends on the moment.
+    """
+    found = {}
+    for unit in json.loads(listing or "[]"):
+        name, active, sub = unit["unit"], unit["active"], unit["sub"]
+        if active == "inactive" or _TRANSIENT.match(name):
+            continue
+        service = name.endswith(".service")
+        if active != "failed" and service and unit_files.on_demand(name):
+            continue
+        found[paths.printable(name)] = {"active": active, "sub": sub} if service else {"active": active}
+    return found

@@ -1,0 +1,691 @@
+"""What runs, but for units and sockets: each pure parser on recorded output, and what must not be said."""
+
+from __future__ import annotations
+
+import json
+import os
+import subprocess
+import sys
+from pathlib import Path
+from typing import Any
+
+import jsonschema
+import pytest
+from ansible_collections.goldsmith.core.plugins.module_utils.collector import document, runtime, tree
+from ansible_collections.goldsmith.core.plugins.module_utils.collector.runtime import (
+    ask,
+    containers,
+    firewall,
+    kernel,
+    modules,
+    mounts,
+    network,
+    nft,
+    reboot,
+    restart,
+    sockets,
+    swaps,
+    sysctl,
+)
+
+from goldsmith import compare, manifest, policy
+from tests.paths import FIXTURES, ROOT
+
+RECORDED = FIXTURES / "runtime"
+MEMORY = 2012640
+"""KiB of the machine whose mounts are recorded."""
+
+
+def recorded(name: str) -> str:
+    return (RECORDED / name).read_text()
+
+
+# The whole
+
+
+@pytest.fixture
+def no_programs(monkeypatch: pytest.MonkeyPatch) -> None:
+    """No engine and no packet filter is asked: other tests start and end containers meanwhile."""
+    monkeypatch.setattr(ask, "program", lambda _name: None)
+    monkeypatch.setattr(firewall, "_has_nftables", lambda: False)
+
+
+@pytest.mark.usefixtures("no_programs")
+def test_two_looks_at_this_machine_are_equal_and_fit_the_schema(tmp_path: Path) -> None:
+    source = tree.DirectoryTree(tmp_path)
+    looks = [runtime.collect(source, []) for _look in range(2)]
+    rest = {name: {} for name in ("os", "packages", "libraries", "files", "units", "users", "groups")}
+    schema = json.loads((ROOT / "docs/schema/manifest.schema.json").read_text())
+    jsonschema.Draft202012Validator(schema).validate(document.assemble(rest, {}, looks[0], "live", []))
+    for look in looks:
+        del look["sockets"], look["restart"]
+    assert looks[0] == looks[1]
+    assert looks[0]["sysctl"]["net.ipv4.ip_forward"]["value"] in ("0", "1")
+
+
+def test_every_section_has_its_place_and_is_published() -> None:
+    schema = json.loads((ROOT / "docs/schema/manifest.schema.json").read_text())
+    published = set(schema["properties"]["runtime"]["oneOf"][1]["properties"])
+    assert {f"runtime.{name}" for name in published} == {each for each in compare.SECTIONS if "runtime." in each}
+    collected = (ROOT / "plugins/module_utils/collector/runtime/__init__.py").read_text()
+    assert {name for name in published if f'"{name}"' not in collected} == set()
+
+
+@pytest.mark.usefixtures("no_programs")
+def test_what_belongs_to_the_kernel_is_left_out_of_a_container(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    source = tree.DirectoryTree(tmp_path)
+    kernels = {"sysctl_kernel", "kernel", "modules", "swaps"}
+    monkeypatch.setattr(ask, "in_container", lambda: False)
+    assert kernels <= set(runtime.collect(source, []))
+    monkeypatch.setattr(ask, "in_container", lambda: True)
+    assert not kernels & set(runtime.collect(source, []))
+
+
+def test_a_new_process_namespace_is_a_container(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(os, "readlink", lambda _path: "pid:[4026531836]")
+    assert not ask.in_container()
+    monkeypatch.setattr(os, "readlink", lambda _path: "pid:[4026532281]")
+    assert ask.in_container()
+
+
+def test_a_program_that_fails_or_hangs_is_a_warning() -> None:
+    said: list[str] = []
+    assert ask.run(["sh", "-c", "echo $LC_ALL"], said) == "C\n"
+    assert said == []
+    assert ask.run(["sh", "-c", "echo broken >&2; exit 3"], said) is None
+    assert ask.run(["sleep", "60"], said, 0.1) is None
+    assert ask.run(["/no/such/program"], said) is None
+    assert [line.partition(": ")[0] for line in said] == ["runtime"] * 3
+    assert "broken" in said[0]
+    assert "no answer" in said[1]
+    assert "/no/such/program" in said[2]
+
+
+def test_what_could_not_be_read_on_both_is_not_equal() -> None:
+    sides = [
+        manifest.Manifest("live", "x", {}, {}, {"firewall": {"nft": dict(ask.UNREADABLE)}}, [], name) for name in "ab"
+    ]
+    found = compare.compare(sides[0], sides[1], policy.Policy())
+    assert [(each.section, each.key, each.kind) for each in found.differences] == [
+        ("runtime.firewall", "nft", "unreadable")
+    ]
+
+
+def test_systemctl_that_does_not_answer_is_unreadable(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
+    monkeypatch.setattr(runtime.units, "list_units", lambda _warnings: None)
+    found = runtime.units.collect(tree.DirectoryTree(tmp_path), [])
+    assert found == {"systemctl list-units": {"unreadable": True}}
+
+
+# Settings
+
+
+def test_settings_of_this_kernel() -> None:
+    own, kernel_wide = sysctl.collect([])
+    assert {"net.ipv4.ip_forward", "net.core.somaxconn", "kernel.shmmax"} <= set(own)
+    assert {"vm.swappiness", "kernel.randomize_va_space", "fs.protected_hardlinks"} <= set(kernel_wide)
+    everything = {**own, **kernel_wide}
+    unstable = {
+        "kernel.random.uuid",
+        "kernel.random.boot_id",
+        "kernel.ns_last_pid",
+        "kernel.hostname",
+        "fs.file-nr",
+        "fs.dentry-state",
+        "vm.stat_refresh",
+        "vm.drop_caches",
+        "net.ipv4.tcp_fastopen_key",
+        "net.netfilter.nf_conntrack_count",
+        "kernel.perf_event_max_sample_rate",
+    }
+    assert not unstable & set(everything)
+    assert not [name for name in everything if "veth" in name or "stable_secret" in name or "binfmt" in name]
+    assert everything["kernel.threads-max"] == {"value": sysctl.BY_MEMORY}
+
+
+def test_a_setting_that_cannot_be_read_is_said(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
+    (tmp_path / "vm").mkdir()
+    (tmp_path / "vm/swappiness").symlink_to("loop")
+    (tmp_path / "vm/panic").write_text("0\n")
+    (tmp_path / "vm/state").write_text("17\n")
+    (tmp_path / "vm/state").chmod(0o444)
+    monkeypatch.setattr(sysctl, "ROOT", str(tmp_path))
+    real_open = open
+
+    def refuse(path: str, *rest: Any) -> Any:
+        if path.endswith("panic"):
+            raise PermissionError(13, "Permission denied")
+        return real_open(path, *rest)
+
+    monkeypatch.setattr("builtins.open", refuse)
+    said: list[str] = []
+    assert sysctl.collect(said) == ({}, {"vm.panic": {"unreadable": True}})
+    assert said == ["runtime: 1 kernel settings can't be read; collect as root"]
+
+
+def test_of_an_interface_only_what_differs_from_default() -> None:
+    raw = {
+        "net.ipv4.conf.default.rp_filter": "2\n",
+        "net.ipv4.conf.all.rp_filter": "2\n",
+        "net.ipv4.conf.eth0.rp_filter": "2\n",
+        "net.ipv4.conf.eth0/7.rp_filter": "0\n",
+        "net.ipv4.conf.lo.only_here": "1\n",
+        "kernel.printk": "4\t4\t1\t7\n",
+    }
+    assert sysctl.settings(raw, 0) == {
+        "net.ipv4.conf.default.rp_filter": "2",
+        "net.ipv4.conf.all.rp_filter": "2",
+        "net.ipv4.conf.eth0/7.rp_filter": "0",
+        "net.ipv4.conf.lo.only_here": "1",
+        "kernel.printk": "4 4 1 7",
+    }
+
+
+def test_connection_tracking_comes_with_its_first_rule() -> None:
+    """What a machine of 1,006,000 KiB with Debian 12 had below net.netfilter after it, and what somebody sets there."""
+    fresh = {
+        "net.netfilter.nf_conntrack_buckets": "8192",
+        "net.netfilter.nf_conntrack_max": "8192",
+        "net.netfilter.nf_conntrack_expect_max": "128",
+        "net.netfilter.nf_conntrack_tcp_timeout_established": "432000",
+        "net.netfilter.nf_conntrack_acct": "0",
+        "net.netfilter.nf_log.2": "NONE",
+        "net.netfilter.nf_log.10": "nf_log_ipv6",
+    }
+    assert sysctl.settings(fresh, 1006000) == {}
+    chosen = {
+        "net.netfilter.nf_conntrack_max": "65536",
+        "net.netfilter.nf_conntrack_tcp_timeout_established": "600",
+        "net.netfilter.nf_conntrack_acct": "1",
+        "net.netfilter.nf_log.2": "nfnetlink_log",
+    }
+    assert sysctl.settings(chosen, 1006000) == chosen
+
+
+def test_names_are_those_of_sysctl() -> None:
+    assert sysctl.dotted("/proc/sys/net/ipv4/conf/eth0.7/forwarding") == "net.ipv4.conf.eth0/7.forwarding"
+
+
+@pytest.mark.parametrize("name", ["veth12ab", "br-0123456789ab", "vnet3", "tap0", "sit0", "tunl0"])
+def test_interfaces_that_come_and_go(name: str) -> None:
+    assert sysctl.ephemeral(name)
+
+
+@pytest.mark.parametrize("name", ["eth0", "enp1s0", "lo", "docker0", "br-lan", "bond0", "wg0"])
+def test_interfaces_that_stay(name: str) -> None:
+    assert not sysctl.ephemeral(name)
+
+
+# What Linux 6.18 chose with 24,684,092 KiB, and Linux 6.1 with 2,012,640.
+CHOSEN = [
+    ("kernel.threads-max", "192730", 24684092),
+    ("user.max_user_namespaces", "96365", 24684092),
+    ("fs.file-max", "2466177", 24684092),
+    ("fs.inotify.max_user_watches", "192536", 24684092),
+    ("user.max_fanotify_marks", "205039", 24684092),
+    ("fs.epoll.max_user_watches", "5491511", 24684092),
+    ("net.ipv4.tcp_mem", "287901 383868 575802", 24684092),
+    ("net.ipv4.udp_mem", "575802 767736 1151604", 24684092),
+    ("net.ipv4.tcp_max_orphans", "131072", 24684092),
+    ("net.ipv4.tcp_max_syn_backlog", "2048", 24684092),
+    ("vm.min_free_kbytes", "67584", 24684092),
+    ("vm.user_reserve_kbytes", "100405", 24684092),
+]
+
+
+@pytest.mark.parametrize(("name", "value", "kib"), CHOSEN, ids=[name for name, _value, _kib in CHOSEN])
+def test_what_the_kernel_sizes_by_memory(name: str, value: str, kib: int) -> None:
+    assert sysctl.by_memory(name, value, kib) == sysctl.BY_MEMORY
+    assert sysctl.by_memory(name, value, 0) == value
+    numbers = [str(int(number) * 2) for number in value.split()]
+    if name != "vm.min_free_kbytes":
+        assert sysctl.by_memory(name, " ".join(numbers), kib) == " ".join(numbers)
+    assert sysctl.by_memory("vm.swappiness", value, kib) == value
+
+
+def test_what_somebody_set_is_told_from_what_the_kernel_chose() -> None:
+    assert sysctl.by_memory("kernel.threads-max", "63704", 24684092) == "63704"
+    assert sysctl.by_memory("vm.min_free_kbytes", "131072", 24684092) == "131072"
+    assert sysctl.by_memory("net.ipv4.tcp_mem", "a b c", 24684092) == "a b c"
+    assert sysctl.by_memory("net.ipv4.tcp_rmem", "4096 131072 6291456", MEMORY) == "4096 131072 6291456"
+    assert sysctl.by_memory("net.ipv4.tcp_rmem", "4096 131072 3900000", 490000) == "4096 131072 sized by memory"
+
+
+# The kernel
+
+
+def test_parameters_hide_secrets_and_identity() -> None:
+    line = (
+        "BOOT_IMAGE=/vmlinuz-6.1.0-25-amd64 root=UUID=0a1b2c3d-0000-4111-8222-333344445555 ro quiet console=tty0 "
+        'console=ttyS0,115200 ip=192.0.2.7::192.0.2.1 luks.key=/k dyndbg="file a +p" rd.password=x '
+        "ks=https://me:pw@example.org/ks mitigations=off systemd.set_credential=passwd.root:abc\n"
+    )
+    assert {name: fact["value"] for name, fact in kernel.parameters(line).items()} == {
+        "parameter root": "UUID=(UUID)",
+        "parameter ro": "",
+        "parameter quiet": "",
+        "parameter console": "tty0 ttyS0,115200",
+        "parameter ip": "(its own)",
+        "parameter luks.key": "(masked)",
+        "parameter dyndbg": "file a +p",
+        "parameter rd.password": "(masked)",
+        "parameter ks": "https://(masked)@example.org/ks",
+        "parameter mitigations": "off",
+        "parameter systemd.set_credential": "(masked)",
+    }
+
+
+def test_kernel_states_in_words() -> None:
+    assert kernel.taint("0\n") == "none"
+    assert kernel.taint("12289\n") == "proprietary module, module from outside the kernel, unsigned module"
+    assert kernel.taint("") == ""
+    assert kernel.chosen("none [integrity] confidentiality\n") == "integrity"
+    assert kernel.chosen("") == ""
+    assert kernel.secure_boot(b"\6\0\0\0\1") == "enabled"
+    assert kernel.secure_boot(b"\6\0\0\0\0") == "disabled"
+    found = kernel.collect([])
+    assert found["release"] == {"value": os.uname().release}
+
+
+def test_apparmor_profiles() -> None:
+    text = (
+        "/usr/sbin/chronyd (enforce)\nman_groff (complain)\nlsb_release (unconfined)\n"
+        "libvirt-0a1b2c3d-0000-4111-8222-333344445555 (enforce)\n/usr/bin/x//null-/bin/sh (complain)\n"
+    )
+    assert kernel.parse_profiles(text) == {
+        "/usr/sbin/chronyd": {"mode": "enforce"},
+        "man_groff": {"mode": "complain"},
+        "lsb_release": {"mode": "unconfined"},
+    }
+
+
+def test_modules_that_use_loads_or_others_need_are_left_out() -> None:
+    assert modules.parse(recorded("modules.txt")) == {
+        "dummy": {},
+        "acme_raid": {"taint": "POE"},
+        "sctp": {},
+        "ext4": {},
+        "virtio_net": {},
+    }
+
+
+# Mounts and swaps
+
+
+def test_mounts_of_a_machine() -> None:
+    found = mounts.parse(recorded("mountinfo-vm.txt"), MEMORY, shared=False)
+    assert found == {
+        "/": {"type": "ext4", "source": "disk", "options": ["discard", "errors=remount-ro", "relatime", "rw"]},
+        "/boot/efi": {
+            "type": "vfat",
+            "source": "disk",
+            "options": ["codepage=437", "dmask=0022", "errors=remount-ro", "fmask=0022", "relatime", "rw"],
+        },
+        "/dev": {"type": "devtmpfs", "options": ["inode64", "mode=755", "nosuid", "relatime", "rw"]},
+        "/dev/hugepages": {"type": "hugetlbfs", "options": ["pagesize=2M", "relatime", "rw"]},
+        "/dev/pts": {
+            "type": "devpts",
+            "options": ["gid=5", "mode=620", "noexec", "nosuid", "ptmxmode=000", "relatime", "rw"],
+        },
+        "/dev/shm": {  # noqa: S108
+            "type": "tmpfs",
+            "options": ["inode64", "nodev", "noexec", "nosuid", "relatime", "rw"],
+        },
+        "/mnt/share": {
+            "type": "nfs4",
+            "source": "files.example.org:/share",
+            "options": ["hard", "proto=tcp", "relatime", "rw", "vers=4.2"],
+        },
+        "/proc": {
+            "type": "proc",
+            "options": ["hidepid=invisible", "nodev", "noexec", "nosuid", "relatime", "rw"],
+        },
+        "/run": {
+            "type": "tmpfs",
+            "options": ["inode64", "mode=755", "nodev", "noexec", "nosuid", "relatime", "rw", "size=10%"],
+        },
+        "/run/lock": {
+            "type": "tmpfs",
+            "options": ["inode64", "nodev", "noexec", "nosuid", "relatime", "rw", "size=5120k"],
+        },
+        "/srv/with blank": {
+            "type": "xfs",
+            "source": "/dev/mapper/vg0-srv",
+            "options": ["attr2", "inode64", "nodev", "nosuid", "relatime", "rw"],
+        },
+        "/sys": {"type": "sysfs", "options": ["nodev", "noexec", "nosuid", "relatime", "rw"]},
+        "/sys/fs/cgroup": {
+            "type": "cgroup2",
+            "options": ["memory_recursiveprot", "nodev", "noexec", "nosuid", "nsdelegate", "relatime", "rw"],
+        },
+        "/tmp": {  # noqa: S108
+            "type": "tmpfs",
+            "options": ["inode64", "nodev", "noexec", "nosuid", "nr_inodes=1048576", "rw", "size=50%"],
+        },
+        "/var/www": {
+            "type": "ext4",
+            "source": "disk",
+            "folder": "/srv/www",
+            "options": ["discard", "errors=remount-ro", "relatime", "ro", "rw"],
+        },
+    }
+
+
+def test_a_bind_mount_into_a_container_hides_where_it_lies_on_the_host() -> None:
+    line = "1 2 254:1 /var/lib/docker/containers/{}/hosts /etc/hosts rw - ext4 /dev/vda1 rw\n".format("ab" * 32)
+    assert "folder" not in mounts.parse(line, MEMORY, shared=True)["/etc/hosts"]
+    assert mounts.parse(line, MEMORY, shared=False)["/etc/hosts"]["folder"].endswith("/(number)/hosts")
+
+
+def test_a_mount_option_that_somebody_changes_is_seen() -> None:
+    before = recorded("mountinfo-vm.txt")
+    after = before.replace("/boot/efi rw,relatime", "/boot/efi rw,noexec,relatime")
+    assert before != after
+    assert mounts.parse(before, MEMORY, shared=False) != mounts.parse(after, MEMORY, shared=False)
+
+
+def test_swaps() -> None:
+    text = (
+        "Filename\t\t\t\tType\t\tSize\t\tUsed\t\tPriority\n"
+        "/dev/sdb2                               partition\t999420\t\t524\t\t-2\n"
+        "/dev/dm-1                               partition\t999424\t\t0\t\t-3\n"
+        "/dev/zram0                              partition\t499708\t\t0\t\t100\n"
+        "/swapfile                               file\t\t2097148\t\t0\t\t-4\n"
+    )
+    assert swaps.parse(text, {"dm-1": "vg0-swap"}.get) == {
+        "partition 1": {"type": "partition", "size": 999420, "priority": "automatic"},
+        "/dev/mapper/vg0-swap": {"type": "partition", "size": 999424, "priority": "automatic"},
+        "/dev/zram0": {"type": "partition", "size": 499708, "priority": "100"},
+        "/swapfile": {"type": "file", "size": 2097148, "priority": "automatic"},
+    }
+
+
+# The packet filter
+
+
+def test_nftables() -> None:
+    found = nft.ruleset(json.loads(recorded("nft-ruleset.json")), firewall._BANS)
+    assert found["chain inet filter input"] == {
+        "type": "filter",
+        "hook": "input",
+        "prio": 0,
+        "policy": "drop",
+        "rules": [
+            "meta iif lo accept",
+            "ct state in established,related accept",
+            "ct state in invalid drop",
+            "ip saddr @allowed tcp dport {22, 443, 80} counter accept # ours",
+            'tcp dport 22 limit {"burst":5,"per":"minute","rate":10} accept',
+            'tcp dport 8000-8010 counter web log {"prefix":"web "} reject {"type":"tcp reset"}',
+            "meta l4proto {icmp, ipv6-icmp} accept",
+            "jump more",
+        ],
+    }
+    assert found["chain inet filter more"]["rules"] == ["counter drop"]
+    assert found["set inet filter allowed"]["elem"] == ["10.0.0.0/8", "192.0.2.7"]
+    assert found["set inet filter seen"]["elem"] == ["(by use)"]
+    assert found["map ip nat ports"]["elem"] == ["8080 : 10.1.1.1 . 80"]
+    assert found["counter inet filter web"] == {}
+    assert "handle" not in json.dumps(found)
+
+
+def test_counters_and_handles_make_no_difference() -> None:
+    text = recorded("nft-ruleset.json")
+    later = text.replace('"packets": 5, "bytes": 100', '"packets": 7, "bytes": 900').replace(
+        '"handle": 7', '"handle": 70'
+    )
+    assert later != text
+    found = [nft.ruleset(json.loads(each), firewall._BANS) for each in (text, later)]
+    assert found[0] == found[1]
+    other = text.replace('"right": 22}', '"right": 23}')
+    assert nft.ruleset(json.loads(other), firewall._BANS) != found[0]
+
+
+def test_what_iptables_made_is_asked_of_iptables(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(ask, "program", lambda name: f"/sbin/{name}")
+    monkeypatch.setattr(ask, "run", lambda _argv, _warnings: recorded("iptables-save.txt"))
+    found = firewall._parsed(recorded("nft-of-iptables.json"), [])
+    assert found["chain ip filter INPUT"]["rules"] == [
+        '-p tcp -m conntrack --ctstate NEW -m comment --comment "hi there" -m tcp --dport 99 -j ACCEPT'
+    ]
+    assert "hook" not in found["chain ip filter INPUT"]
+    monkeypatch.setattr(ask, "program", lambda _name: None)
+    said: list[str] = []
+    assert firewall._parsed(recorded("nft-of-iptables.json"), said)["iptables-save"] == {"unreadable": True}
+    assert "iptables-save is missing" in said[0]
+
+
+@pytest.mark.parametrize("text", ["", "{}", '{"nftables": [{"chain": {}}]}', '{"nftables": [1]}'])
+def test_an_answer_that_is_not_understood_is_unreadable(
+    monkeypatch: pytest.MonkeyPatch, tmp_path: Path, text: str
+) -> None:
+    monkeypatch.setattr(ask, "program", lambda name: name if name == "nft" else None)
+    monkeypatch.setattr(ask, "run", lambda _argv, _warnings, *_seconds: text)
+    monkeypatch.setattr(ask, "may_administer_network", lambda: True)
+    monkeypatch.setattr(firewall, "_has_nftables", lambda: True)
+    said: list[str] = []
+    assert runtime.collect(tree.DirectoryTree(tmp_path), said)["firewall"] == {"firewall": {"unreadable": True}}
+    assert any(line.startswith("runtime: firewall: can't be read") for line in said)
+
+
+def test_docker_and_fail2ban_say_nothing_that_changes() -> None:
+    found = firewall.saved("ip", recorded("iptables-save.txt"))
+    assert found["chain ip filter FORWARD"] == {
+        "policy": "drop",
+        "rules": [
+            "-j DOCKER-USER",
+            "-o docker0 -m conntrack --ctstate RELATED,ESTABLISHED -j ACCEPT",
+            "-o docker0 -j DOCKER",
+            "-i docker0 ! -o docker0 -j ACCEPT",
+            "-o br-(number) -m conntrack --ctstate RELATED,ESTABLISHED -j ACCEPT",
+            "-o br-(number) -j DOCKER",
+            "-i br-(number) ! -o br-(number) -j ACCEPT",
+        ],
+    }
+    assert found["chain ip filter DOCKER"]["rules"] == [
+        "-d (address) ! -i docker0 -o docker0 -p tcp -m tcp --dport 80 -j ACCEPT"
+    ]
+    assert found["chain ip filter DOCKER-USER"]["rules"] == ["-s 203.0.113.0/24 -j DROP"]
+    assert found["chain ip filter f2b-sshd"]["rules"] == ["(bans)"]
+    assert found["chain ip nat POSTROUTING"]["rules"] == [
+        "-s (address) -d (address) -p tcp -m tcp --dport 80 -j MASQUERADE"
+    ]
+
+
+def test_a_rule_that_stands_twice_is_told_twice_unless_it_is_dockers() -> None:
+    assert firewall.settled("INPUT", ["-p tcp -j LOG", "-p tcp -j LOG"]) == ["-p tcp -j LOG", "-p tcp -j LOG"]
+
+
+def test_who_may_not_see_the_firewall_says_so(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(ask, "may_administer_network", lambda: False)
+    assert firewall.collect(shared=True, warnings=[]) is None
+    said: list[str] = []
+    assert firewall.collect(shared=False, warnings=said) == {"rules": {"unreadable": True}}
+    assert said == ["runtime: the firewall's rules can't be read; collect as root"]
+
+
+# Replaced programs, and a new kernel
+
+
+def test_replaced_files() -> None:
+    maps = (RECORDED / "maps.txt").read_bytes()
+    assert restart.deleted(maps, "/usr/sbin/nginx (deleted)") == {
+        "/usr/sbin/nginx",
+        "/usr/lib/x86_64-linux-gnu/libssl.so.3",
+        "/usr/lib/x86_64-linux-gnu/libz.so.1",
+        "/usr/lib/with blank.so",
+    }
+    assert restart.deleted(b"", "/usr/sbin/nginx") == set()
+    assert restart.deleted(b"", "/memfd:collector (deleted)") == set()
+
+
+def test_a_process_whose_program_was_removed_is_found(tmp_path: Path) -> None:
+    program = tmp_path.with_name("replaced-here")
+    program.write_bytes(Path("/bin/sleep").read_bytes())
+    program.chmod(0o755)
+    running = subprocess.Popen([program, "60"])
+    try:
+        assert restart.collect(shared=False, warnings=[]).get("replaced-here") is None
+        program.unlink()
+        maps, target, _namespace = restart._look(str(running.pid))
+        assert target == f"{program} (deleted)"
+        assert b"(deleted)" in maps
+    finally:
+        running.kill()
+        running.wait()
+    # Below /tmp it does not count; elsewhere it would.
+    assert restart.deleted(maps, target) == set()
+    moved = maps.replace(str(program).encode(), b"/srv/replaced-here")
+    assert restart.deleted(moved, "/srv/replaced-here (deleted)") == {"/srv/replaced-here"}
+
+
+def test_what_runs_in_containers_is_theirs(monkeypatch: pytest.MonkeyPatch) -> None:
+    namespace = str(Path("/proc/self/ns/pid").readlink())
+    stale = (b"", "/srv/program (deleted)")
+    monkeypatch.setattr(restart, "as_its_user", lambda _process, _look: (*stale, "pid:[1]"))
+    assert restart.collect(shared=False, warnings=[]) == {}
+    monkeypatch.setattr(restart, "as_its_user", lambda _process, _look: (*stale, namespace))
+    assert {"files": ["/srv/program"]} in restart.collect(shared=False, warnings=[]).values()
+
+
+def test_hidden_processes_are_unreadable(monkeypatch: pytest.MonkeyPatch) -> None:
+    def refuse(_process: str, _look: Any) -> Any:
+        raise PermissionError(13, "Permission denied")
+
+    monkeypatch.setattr(restart, "as_its_user", refuse)
+    monkeypatch.setattr(os, "geteuid", lambda: 0)
+    said: list[str] = []
+    assert restart.collect(shared=True, warnings=said) == {restart.CHANGED_USER: {"unreadable": True}}
+    assert restart.collect(shared=False, warnings=said) == {restart.OTHERS: {"unreadable": True}}
+    assert len(said) == 2
+
+
+def test_parents() -> None:
+    assert restart.parent_of("812 (a (b) c) S 700 812 812 0 -1") == ("a (b) c", "700")
+    assert restart.parent_of("") == ("", "")
+
+
+def test_a_newer_kernel_is_installed() -> None:
+    installed = ["6.1.0-9-amd64", "6.1.0-25-amd64", "6.1.0-26-cloud-amd64"]
+    assert reboot.newer_release("6.1.0-25-amd64", installed) == "6.1.0-26-cloud-amd64"
+    assert reboot.newer_release("6.1.0-26-amd64", installed) == ""
+    assert reboot.newer_release("6.12.48+deb13-amd64", ["6.12.48+deb13-amd64", "6.12.48+deb13.1-amd64"]) != ""
+    assert reboot.newer_release("6.5.0-0.deb12.4-amd64", ["6.1.0-26-amd64"]) == ""
+    assert reboot.newer_release("6.1.0-25-amd64", []) == ""
+
+
+def test_the_running_kernel_was_built_again() -> None:
+    version = "#1 SMP PREEMPT_DYNAMIC Debian 6.1.106-3 (2024-08-26)"
+    status = "Package: linux-image-6.1.0-25-amd64\nStatus: install ok installed\nVersion: 6.1.106-4\n\nPackage: x\n"
+    package = reboot.package_version(status, "linux-image-6.1.0-25-amd64")
+    assert package == "6.1.106-4"
+    assert reboot.rebuilt(version, package)
+    assert not reboot.rebuilt(version, "6.1.106-3")
+    assert not reboot.rebuilt("#1 SMP PREEMPT_DYNAMIC @0", package)
+    assert reboot.package_version(status, "linux-image-6.1.0-26-amd64") == ""
+
+
+# Containers and network
+
+
+def test_containers_without_what_changes_and_what_is_secret() -> None:
+    found = containers.parse_containers(json.loads(recorded("docker-container-inspect.json")))
+    assert found["web"] == {
+        "image": "nginx:1.27",
+        "digest": "sha256:280c8e313b21d7c1fb978e8c8ceafd542de0a634ade72d3eaeb57589013c6168",
+        "state": "running",
+        "restart": "unless-stopped",
+        "ports": ["0.0.0.0:8080 -> 80/tcp", "127.0.0.1:ephemeral -> 443/tcp"],
+        "mounts": ["(number) -> /var/cache/nginx", "/srv/www -> /usr/share/nginx/html (read-only)"],
+        "network": "web_default",
+        "privileged": False,
+        "environment": ["DB_PASSWORD", "PATH"],
+    }
+    assert found["sidecar"]["state"] == "ended"
+    assert found["sidecar"]["network"] == "container:(number)"
+    assert "happy_curie" not in found
+    assert "hunter2" not in json.dumps(found)
+
+
+def test_images_by_name() -> None:
+    assert containers.parse_images(json.loads(recorded("docker-image-inspect.json"))) == {
+        "nginx:1.27": {"id": "sha256:" + "1" * 64},
+        "web:latest": {"id": "sha256:" + "1" * 64},
+    }
+
+
+def test_an_engine_that_does_not_answer_is_unreadable(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(ask, "program", lambda _name: "/bin/false")
+    monkeypatch.setattr(os.path, "exists", lambda path: path == "/run/docker.pid")
+    said: list[str] = []
+    unread = {"docker": {"unreadable": True}}
+    assert containers.collect(said) == unread
+    assert containers.images(said) == unread
+    assert len(said) == 2
+    monkeypatch.setattr(os.path, "exists", lambda _path: False)
+    assert containers.collect([]) is None
+
+
+def test_routes_without_addresses() -> None:
+    text = (
+        "Iface\tDestination\tGateway \tFlags\tRefCnt\tUse\tMetric\tMask\t\tMTU\tWindow\tIRTT\n"
+        "eth0\t00000000\t010200C0\t0003\t0\t0\t0\t00000000\t0\t0\t0\n"
+        "eth0\t000200C0\t00000000\t0001\t0\t0\t0\t00FFFFFF\t0\t0\t0\n"
+        "eth0\t0000140A\t010200C0\t0003\t0\t0\t0\t0000FFFF\t0\t0\t0\n"
+        "*\t0000160A\t00000000\t0200\t0\t0\t0\t0000FFFF\t0\t0\t0\n"
+    )
+    if sys.byteorder == "little":
+        assert network.routes(text) == {
+            "route ipv4 default": {"by": "gateway"},
+            "route ipv4 10.20.0.0/16": {"by": "gateway"},
+            "route ipv4 10.22.0.0/16": {"by": "reject"},
+        }
+
+
+def test_routes_that_routers_announce_are_left_out() -> None:
+    zero = "0" * 32
+    static = f"{zero} 00 {zero} 00 {'fe80'.ljust(31, '0')}1 00000400 00000001 00000000 00000003     eth0\n"
+    announced = f"{zero} 00 {zero} 00 {'fe80'.ljust(31, '0')}1 00000400 00000001 00000000 00450003     eth0\n"
+    last = f"{zero} 00 {zero} 00 {zero} ffffffff 00000001 00000000 00200200       lo\n"
+    assert network.routes_v6(static + last) == {"route ipv6 default": {"by": "gateway"}}
+    assert network.routes_v6(announced + last) == {}
+    assert network.routes_v6("") == {}
+
+
+def test_resolver() -> None:
+    text = "# made by\nnameserver 127.0.0.53\noptions edns0 trust-ad\nsearch example.org lan\n"
+    assert network.parse_resolver(text) == {
+        "servers": "local",
+        "search": ["example.org", "lan"],
+        "options": ["edns0", "trust-ad"],
+    }
+    assert network.parse_resolver("nameserver 192.0.2.53\nnameserver 127.0.0.1\n")["servers"] == "others"
+    assert network.parse_resolver("# nothing\n") == {}
+
+
+@pytest.mark.parametrize(
+    ("address", "shown"),
+    [
+        ("0.0.0.0", "0.0.0.0"),  # noqa: S104
+        ("127.0.0.1", "127.0.0.1"),
+        ("192.0.2.7", "own"),
+        ("[::]", "[::]"),
+        ("[::1]", "[::1]"),
+        ("[fe80::1]", "own"),
+        ("[::ffff:127.0.0.1]", "[::ffff:127.0.0.1]"),
+        ("224.0.0.251", "224.0.0.251"),
+    ],
+)
+def test_own_addresses_are_identity(address: str, shown: str) -> None:
+    assert sockets.general(address) == shown
+
+
+def test_a_socket_whose_program_is_hidden_is_unreadable(monkeypatch: pytest.MonkeyPatch) -> None:
+    table = "  sl  local_address\n   0: 00000000:0016 00000000:0000 0A 0:0 0:0 0 0 0 4711 1\n"
+    monkeypatch.setattr(sockets, "read", lambda path: table if path == "/proc/net/tcp" else "")
+    monkeypatch.setattr(sockets, "_holders", lambda _inodes: ({}, True))
+    said: list[str] = []
+    assert sockets.collect(said) == {"tcp 0.0.0.0:22": {"unreadable": True}}
+    assert len(said) == 1
+    monkeypatch.setattr(sockets, "_holders", lambda _inodes: ({}, False))
+    assert sockets.collect([]) == {"tcp 0.0.0.0:22": {}}
