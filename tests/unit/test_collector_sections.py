@@ -208,7 +208,7 @@ def test_modules(machine: Callable[..., tree.DirectoryTree]) -> None:
 def test_mounts() -> None:
     text = (
         "# <file system>\nUUID=0a1b / ext4 errors=remount-ro 0 1\nLABEL=swap none swap sw 0 0\n/dev/sdb none swap sw\n"
-        "//nas/x /srv/a\\040b cifs username=ann,password=hunter2,vers=3.0 0 0\ntmpfs /mem\nshort\n"
+        "//nas/x /srv/a\\040b cifs username=ann,password=hunter2,vers=3.0 0 0\ntmpfs /mem ext4\nshort /x\n"
         "tmpfs /mem tmpfs size=1g\n"
     )
     assert mounts.parse(text) == {
@@ -222,7 +222,7 @@ def test_mounts() -> None:
             "dump": "0",
             "pass": "0",
         },
-        "/mem": {"source": "tmpfs", "type": "auto", "options": ["defaults"], "dump": "0", "pass": "0"},
+        "/mem": {"source": "tmpfs", "type": "ext4", "options": ["defaults"], "dump": "0", "pass": "0"},
         "/mem tmpfs": {"source": "tmpfs", "type": "tmpfs", "options": ["size=1g"], "dump": "0", "pass": "0"},
     }
 
