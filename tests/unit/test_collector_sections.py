@@ -435,7 +435,8 @@ def test_cron(machine: Callable[..., tree.DirectoryTree], tmp_path: Path) -> Non
     minutes = int(datetime.datetime(2026, 11, 27, tzinfo=datetime.UTC).timestamp()) // 60
     at = (
         "#!/bin/sh\n# atrun uid=1000 gid=1000\n# mail ops 0\numask 22\nTOKEN=hunter2; export TOKEN\n"
-        "cd /home/ops || {\n\t echo 'Execution directory inaccessible' >&2\n\t exit 1\n}\nreboot\n"
+        "cd /home/ops || {\n\t echo 'Execution directory inaccessible' >&2\n\t exit 1\n}\n"
+        "sh << 'marcinDELIMITER0a1b'\nreboot\nmarcinDELIMITER0a1b\n"
     )
     machine(
         {
@@ -472,7 +473,7 @@ def test_cron(machine: Callable[..., tree.DirectoryTree], tmp_path: Path) -> Non
         },
         "/etc/anacrontab: x": {"user": "root", "schedule": ["every @monthly days, 15 minutes after start"]},
         "/etc/cron.daily/logrotate": {"user": "root", "schedule": ["daily"]},
-        "at ops 2026-11-27T00:00Z": {"queue": "a", "sha256": [sha("reboot\n")]},
+        "at ops 2026-11-27T00:00Z": {"queue": "a", "sha256": [sha("sh << ''\nreboot\n\n")]},
     }
 
 
