@@ -12,7 +12,7 @@ DOCUMENTATION = r"""
 module: manifest
 short_description: Record a machine's state as a manifest
 description:
-  - Collects the canonical record of a machine (operating system, packages, libraries, files, units, users, groups and
+  - Collects the canonical record of a machine (operating system, packages, libraries, files, units, users, settings and
     what runs) in one pass over its files. It reads, and installs nothing.
   - Of V(/) it keeps the files' digests in C(/run/goldsmith/digests), for root alone, so that the next collection reads
     only what changed. This is all that it writes, and in check mode it does not.

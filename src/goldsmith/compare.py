@@ -21,6 +21,8 @@ SECTIONS = (
     "units",
     "users",
     "groups",
+    *("sudo", "ssh_keys", "pam", "cron", "sysctl", "kernel", "modules", "mounts", "apt", "alternatives"),
+    *("environment", "linker", "locale", "certificates"),
     "files",
     "runtime.units",
     "runtime.sockets",

@@ -101,6 +101,7 @@ def test_users_and_their_password_states_never_a_hash() -> None:
         "shell": "/bin/bash",
         "groups": ["adm", "sudo"],
         "password": "set",
+        "password_warn_days": 7,
     }
     assert {name: user["password"] for name, user in found.items()} == {
         "root": "locked",

@@ -421,8 +421,20 @@ def test_unit_files_as_systemctl_sees_them(tmp_path: Path) -> None:
     ours = {name: unit["state"] for name, unit in found.items() if name in said}
     assert ours == said
     assert {"enabled", "disabled", "static", "masked", "alias", "indirect", "linked", "bad"} == set(said.values())
-    # Enabled for this boot only, by a generator: not part of what the files say.
-    assert set(found) - set(said) == {"console-getty.service", "systemd-remount-fs.service"}
+    # Enabled for this boot only, by a generator: not part of what the files say. Instances are not listed there.
+    instances = {"inst@a.service", "dflt@one.service", "getty@tty1.service"}
+    assert set(found) - set(said) == {"console-getty.service", "systemd-remount-fs.service"} | instances
+    assert found["getty@tty1.service"] == {
+        "state": "enabled",
+        "path": "/usr/lib/systemd/system/getty@.service",
+        "template": "getty@.service",
+        "wanted_by": ["getty.target"],
+    }
+    assert found["apt-daily.timer"]["schedule"] == [
+        "OnCalendar=*-*-* 6,18:00",
+        "RandomizedDelaySec=12h",
+        "Persistent=true",
+    ]
     assert found["other-name.service"]["alias_of"] == "aliased.service"
     assert found["linked.service"]["linked_from"] == "/opt/units/linked.service"
     assert found["dropped.service"]["drop_ins"] == ["/etc/systemd/system/dropped.service.d/install.conf"]

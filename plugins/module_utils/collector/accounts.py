@@ -8,6 +8,18 @@ Never a password's hash: only whether one is set.
 
 from __future__ import annotations
 
+import datetime
+
+from . import paths
+
+_AGING = (
+    (3, "password_min_days"),
+    (4, "password_max_days"),
+    (5, "password_warn_days"),
+    (6, "password_inactive_days"),
+)
+_NEVER = 99999
+
 
 def parse(text, fields):
     """Colon-separated records of at least that many fields, as lists; comments and NIS lines are left out."""
@@ -36,6 +48,33 @@ def _hashes(shadow):
     return None if shadow is None else {record[0]: record[1] for record in reversed(parse(shadow, 2))}
 
 
+def aging(record):
+    """What a line of /etc/shadow says of a password's age and the account's end; never when it was changed.
+
+    Nothing of limits that are not set. {"password_max_days": 90, "must_change": True, "expires": "2027-01-31"}
+    """
+    record = [*record, "", "", "", "", "", "", "", ""]
+    found = {name: number(record[at]) for at, name in _AGING if record[at]}
+    if found.get("password_max_days", _NEVER) == _NEVER:
+        found.pop("password_max_days", None)
+    if found.get("password_min_days") == 0:
+        del found["password_min_days"]
+    # Day 0 as the last change: a new one must be chosen at the next login.
+    if record[2] == "0":
+        found["must_change"] = True
+    if record[7]:
+        found["expires"] = _day(number(record[7]))
+    return found
+
+
+def _day(days):
+    """A day of /etc/shadow as a date: 20000 → "2024-10-04"; what is none as it is written."""
+    try:
+        return (datetime.date(1970, 1, 1) + datetime.timedelta(days)).isoformat()
+    except (OverflowError, TypeError):
+        return str(days)
+
+
 def _state(record, hashes):
     """The password state of a line of /etc/passwd or /etc/group: its own field, or where "x" points to."""
     if record[1] != "x":
@@ -44,11 +83,13 @@ def _state(record, hashes):
 
 
 def users(passwd, shadow, group):
-    """{"ops": {"uid": 1000, "gid": 1000, "home": ..., "groups": ["sudo"], "password": "locked"}}
+    """{"ops": {"uid": 1000, "gid": 1000, "home": ..., "groups": ["sudo"], "password": "locked",
+    "password_warn_days": 7}}
 
     `shadow` is None when it can't be read. Where a name stands twice, the first counts, as for the C library.
     """
     hashes = _hashes(shadow)
+    ages = {record[0]: aging(record) for record in reversed(parse(shadow or "", 2))}
     memberships = {}
     for record in parse(group, 4):
         for member in filter(None, record[3].split(",")):
@@ -66,6 +107,7 @@ def users(passwd, shadow, group):
             "shell": record[6],
             "groups": sorted(memberships.get(name, ())),
             "password": _state(record, hashes),
+            **ages.get(name, {}),
         }
     return found
 
@@ -73,6 +115,7 @@ def users(passwd, shadow, group):
 def groups(group, gshadow):
     """{"sudo": {"gid": 27, "members": ["ops"], "password": "locked"}}"""
     hashes = _hashes(gshadow)
+    administrators = {record[0]: record[2] for record in reversed(parse(gshadow or "", 4))}
     found = {}
     for record in parse(group, 4):
         name = record[0]
@@ -85,6 +128,8 @@ def groups(group, gshadow):
             "members": sorted(set(filter(None, record[3].split(",")))),
             "password": "locked" if state == "none" else state,
         }
+        if administrators.get(name):
+            found[name]["administrators"] = sorted(set(administrators[name].split(",")))
     return found
 
 
@@ -100,8 +145,8 @@ def names(text):
 
 def collect(tree):
     """(users, groups)"""
-    passwd = tree.text("/etc/passwd")
-    group = tree.text("/etc/group")
+    passwd = paths.printable(tree.text("/etc/passwd"))
+    group = paths.printable(tree.text("/etc/group"))
     return users(passwd, _secret(tree, "/etc/shadow"), group), groups(group, _secret(tree, "/etc/gshadow"))
 
 
@@ -110,4 +155,4 @@ def _secret(tree, path):
     data = tree.read(path)
     if data is None:
         return None if tree.entry(path) is not None else ""
-    return data.decode("utf-8", "surrogateescape")
+    return paths.printable(data.decode("utf-8", "surrogateescape"))

@@ -8,7 +8,32 @@ from __future__ import annotations
 import hashlib
 import json
 
-from . import SCHEMA, accounts, files, identity, libraries, os_release, owners, packages, runtime, units
+from . import (
+    SCHEMA,
+    accounts,
+    alternatives,
+    apt,
+    certificates,
+    cron,
+    environment,
+    files,
+    identity,
+    kernel,
+    libraries,
+    linker,
+    localisation,
+    modules,
+    mounts,
+    os_release,
+    owners,
+    packages,
+    pam,
+    runtime,
+    ssh_keys,
+    sudo,
+    sysctl,
+    units,
+)
 from .digest import CHUNK
 
 LIVE = "live"
@@ -19,20 +44,34 @@ def collect(tree, scope):
     """The manifest of a tree: at rest, or live (this very machine's root) with what runs on it."""
     package_section, native = packages.collect(tree)
     user_section, group_section = accounts.collect(tree)
-    unit_section = units.collect(tree)
     file_section = files.collect(tree)
     owners.mark(tree, file_section, native)
+    sections = {
+        "os": os_release.collect(tree, native),
+        "packages": package_section,
+        "libraries": libraries.collect(tree),
+        "files": file_section,
+        "units": units.collect(tree),
+        "users": user_section,
+        "groups": group_section,
+        "sudo": sudo.collect(tree),
+        "ssh_keys": ssh_keys.collect(tree),
+        "pam": pam.collect(tree),
+        "cron": cron.collect(tree),
+        "sysctl": sysctl.collect(tree),
+        "kernel": kernel.collect(tree),
+        "modules": modules.collect(tree),
+        "mounts": mounts.collect(tree),
+        "apt": apt.collect(tree),
+        "alternatives": alternatives.collect(tree),
+        "environment": environment.collect(tree),
+        "linker": linker.collect(tree),
+        "locale": localisation.collect(tree),
+        "certificates": certificates.collect(tree),
+    }
     warnings = list(tree.warnings)
     return assemble(
-        {
-            "os": os_release.collect(tree, native),
-            "packages": package_section,
-            "libraries": libraries.collect(tree),
-            "files": file_section,
-            "units": unit_section,
-            "users": user_section,
-            "groups": group_section,
-        },
+        sections,
         identity.collect(tree),
         runtime.collect(tree, warnings) if scope == LIVE else None,
         scope,

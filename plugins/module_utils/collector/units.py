@@ -1,7 +1,7 @@
 # Copyright (c) 2026 The Goldsmith authors
 # Simplified BSD License (see LICENSES/BSD-2-Clause.txt or https://opensource.org/licenses/BSD-2-Clause)
 # SPDX-License-Identifier: BSD-2-Clause
-"""Section units: systemd's unit files and what `systemctl is-enabled` would say of them.
+"""Section units: systemd's unit files, what `systemctl is-enabled` would say of them, their drop-ins and schedules.
 
 Asking systemctl takes a third of a second and a running systemd. The answer stands in unit files and links, which
 an image at rest has too. What a boot generates (/run) is not part of it.
@@ -9,7 +9,7 @@ an image at rest has too. What a boot generates (/run) is not part of it.
 
 from __future__ import annotations
 
-from . import paths
+from . import paths, settings
 from .tree import FILE, LINK
 
 # Highest first: a unit file hides those of the same name in later folders.
@@ -36,20 +36,45 @@ _SUFFIXES = (
 _WANTS = (".wants", ".requires", ".upholds")
 _RULES = ("WantedBy", "RequiredBy", "UpheldBy", "Alias")
 _KEPT = (*_RULES, "Also", "DefaultInstance")
+# What decides when a timer elapses; the last value of one that is not a list counts.
+_SCHEDULE = (
+    "OnActiveSec",
+    "OnBootSec",
+    "OnStartupSec",
+    "OnUnitActiveSec",
+    "OnUnitInactiveSec",
+    "OnCalendar",
+    "OnClockChange",
+    "OnTimezoneChange",
+)
+_ONE_VALUE = (
+    "AccuracySec",
+    "RandomizedDelaySec",
+    "FixedRandomDelay",
+    "DeferReactivation",
+    "Persistent",
+    "WakeSystem",
+    "RemainAfterElapse",
+    "Unit",
+)
 
 
 class Unit:
-    """One unit file: its name, where it lies, and the [Install] section in force."""
+    """One unit file: its name, where it lies, the [Install] section in force and, of a timer, [Timer]."""
 
     def __init__(self, name, path):
         self.name = name
         self.path = path
         self.install = {}
+        self.timer = {}
         self.drop_ins = []
 
 
 def collect(tree):
-    """{"nginx.service": {"state": "enabled", "path": "/usr/lib/systemd/system/nginx.service"}}"""
+    """{"nginx.service": {"state": "enabled", "path": "/usr/lib/systemd/system/nginx.service",
+    "wanted_by": ["multi-user.target"], "drop_ins": ["/etc/systemd/system/nginx.service.d/limits.conf"]},
+    "apt-daily.timer": {..., "schedule": ["OnCalendar=*-*-* 6,18:00", "RandomizedDelaySec=12h"]}}
+    """
     folders = _folders(tree)
     names = {}
     for folder in folders:
@@ -58,7 +83,37 @@ def collect(tree):
             if name.endswith(_SUFFIXES) and name not in names and tree.entries[path].type in (FILE, LINK):
                 names[name] = path
     enabling = _enabling_links(tree)
-    return {paths.printable(name): _describe(tree, folders, names, enabling, name) for name in names}
+    found = {paths.printable(name): _describe(tree, folders, names, enabling, name) for name in names}
+    for name, wanting in _wanting(tree, folders).items():
+        template = paths.printable(template_of(name))
+        if template in found and name not in names:
+            # An instance has no file of its own, but is started all the same.
+            path = found[template]["path"]
+            found[paths.printable(name)] = {"state": "enabled", "path": path, "template": template}
+        if paths.printable(name) in found:
+            found[paths.printable(name)]["wanted_by"] = sorted(wanting)
+    return found
+
+
+def _wanting(tree, folders):
+    """What starts a unit: {"getty@tty1.service": {"getty.target"}}, from links of packages' and the administrator's.
+
+    A link that leads to /dev/null takes back a package's of the same name.
+    """
+    links = {}
+    for folder in folders:
+        for parent in tree.children(folder):
+            if not parent.endswith(_WANTS):
+                continue
+            for name in tree.children(folder + "/" + parent):
+                entry = tree.entries[folder + "/" + parent + "/" + name]
+                if name.endswith(_SUFFIXES):
+                    links.setdefault((parent, name), entry.type == LINK and entry.target == "/dev/null")
+    found = {}
+    for (parent, name), taken_back in links.items():
+        if not taken_back:
+            found.setdefault(name, set()).add(paths.printable(parent.rpartition(".")[0]))
+    return found
 
 
 def _folders(tree):
@@ -105,6 +160,8 @@ def _describe(tree, folders, names, enabling, name):
     unit = Unit(name, path)
     _load(tree, folders, unit)
     found["state"] = state(unit, enabling, "linked_from" in found)
+    if unit.timer:
+        found["schedule"] = _schedule(unit.timer)
     if unit.drop_ins:
         found["drop_ins"] = [paths.printable(each) for each in unit.drop_ins]
     return found
@@ -122,18 +179,28 @@ def _last(path):
 
 
 def _load(tree, folders, unit):
-    texts = [tree.text(unit.path)]
-    seen = {}
-    for parent in folders:
-        folder = parent + "/" + unit.name + ".d"
-        for name in tree.children(folder):
-            if name.endswith(".conf"):
-                seen.setdefault(name, folder + "/" + name)
-    for name in sorted(seen):
-        unit.drop_ins.append(seen[name])
-        texts.append(tree.text(seen[name]))
-    for text in texts:
+    # What is said of one unit stands before what is said of all of its prefix or kind, of drop-ins of one name.
+    places = [parent + "/" + name + ".d" for name in drop_in_names(unit.name) for parent in folders]
+    unit.drop_ins = settings.fragments(tree, [place for place in places if place in tree.entries])
+    for path in (unit.path, *unit.drop_ins):
+        text = tree.text(path)
         parse_install(text, unit.install)
+        if unit.name.endswith(".timer"):
+            parse_timer(paths.printable(text), unit.timer)
+
+
+def drop_in_names(name):
+    """The units for whose drop-ins one looks: a-b@c.service, a-b@.service, a-.service, service; most exact first."""
+    stem, _dot, suffix = name.rpartition(".")
+    names = [name]
+    template = template_of(name)
+    if template != name:
+        names.append(template)
+    prefix = stem.partition("@")[0].rstrip("-")
+    while "-" in prefix:
+        prefix = prefix.rpartition("-")[0]
+        names.append(prefix + "-." + suffix)
+    return [*names, suffix]
 
 
 def parse_install(text, into):
@@ -141,20 +208,49 @@ def parse_install(text, into):
 
     An empty assignment clears what came before; a line that ends in a backslash goes on.
     """
-    if "[Install]" not in text:
-        return into
+    for key, value in _section(text, "[Install]"):
+        if key in _KEPT:
+            words = value.split()
+            into[key] = into.get(key, []) + words if words else []
+    return into
+
+
+def parse_timer(text, into):
+    """Add a timer's [Timer] section: {"OnCalendar": ["*-*-* 6,18:00"], "Persistent": ["true"]}.
+
+    An empty assignment of any of a timer's times clears all of them, as systemd has it.
+    """
+    for key, value in _section(text, "[Timer]"):
+        if key in _SCHEDULE:
+            if value:
+                into[key] = [*into.get(key, []), value]
+            else:
+                for each in _SCHEDULE:
+                    into.pop(each, None)
+        elif key in _ONE_VALUE:
+            into[key] = [value]
+    return into
+
+
+def _schedule(timer):
+    return [key + "=" + value for key in (*_SCHEDULE, *_ONE_VALUE) for value in timer.get(key, ())]
+
+
+def _section(text, title):
+    """[("WantedBy", "multi-user.target")] of one section of a unit file."""
+    if title not in text:
+        return []
+    found = []
     inside = False
     for raw in text.replace("\\\n", " ").split("\n"):
         line = raw.strip()
         if line.startswith("["):
-            inside = line == "[Install]"
+            inside = line == title
         elif inside and line and line[0] not in "#;":
             key, equals, value = line.partition("=")
-            key = key.strip()
-            if equals and key in _KEPT:
-                words = value.split()
-                into[key] = into.get(key, []) + words if words else []
-    return into
+            if equals:
+                found.append((key.strip(), value.strip()))
+    return found
 
 
 def state(unit, links, linked):
