@@ -1,7 +1,7 @@
 # Copyright (c) 2026 The Goldsmith authors
 # Simplified BSD License (see LICENSES/BSD-2-Clause.txt or https://opensource.org/licenses/BSD-2-Clause)
 # SPDX-License-Identifier: BSD-2-Clause
-"""Print the manifest of this machine, of a directory, or of an image archive."""
+"""Print the manifest of this machine, of a directory, or of an archive."""
 
 from __future__ import annotations
 
@@ -17,6 +17,7 @@ def arguments():
     what = parser.add_mutually_exclusive_group()
     what.add_argument("--root", default="/", metavar="DIRECTORY", help="root of the machine's files (default: /)")
     what.add_argument("--docker-archive", metavar="FILE", help="what `docker save` wrote: an image at rest")
+    what.add_argument("--tar", metavar="FILE", help="a root file system in a tar archive")
     parser.add_argument(
         "--scope",
         choices=[document.LIVE, document.REST],
@@ -30,13 +31,15 @@ def main(argv=None):
     sys.dont_write_bytecode = True
     parser = arguments()
     options = parser.parse_args(argv)
-    own_root = not options.docker_archive and os.path.realpath(options.root) == "/"
+    archived = options.docker_archive or options.tar
+    own_root = not archived and os.path.realpath(options.root) == "/"
     scope = options.scope or (document.LIVE if own_root else document.REST)
     if scope == document.LIVE and not own_root:
         parser.error("--scope live needs --root /: only this machine's own root has something running")
     try:
-        if options.docker_archive:
-            with archive.DockerArchive(options.docker_archive) as source:
+        if archived:
+            opened = archive.DockerArchive if options.docker_archive else archive.RootArchive
+            with opened(archived) as source:
                 manifest = document.collect(source, scope)
         else:
             if not os.path.isdir(options.root):
