@@ -16,7 +16,7 @@ from pathlib import Path
 
 from rich.console import Console
 
-from goldsmith import disk, export, proc
+from goldsmith import at_rest, export, proc
 from goldsmith.errors import GoldsmithError
 from goldsmith.progress import Progress
 
@@ -36,8 +36,8 @@ def exported(path: Path, folder: Path) -> int:
 def packed(path: Path, folder: Path) -> int:
     """Bytes of the files of its root file system, packed by mksquashfs."""
     target = folder / "tree.squashfs"
-    with disk.opened(path) as workshop:
-        proc.run(["sh", "-c", PACK, "sh", str(workshop.pack()), str(target)])
+    with at_rest.opened("disk", str(path)) as system:
+        proc.run(["sh", "-c", PACK, "sh", str(system.path), str(target)])
     return target.stat().st_size
 
 

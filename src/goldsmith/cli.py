@@ -17,8 +17,8 @@ from rich.markup import escape
 from rich.table import Table
 
 import goldsmith
-from goldsmith import build as building
 from goldsmith import (
+    at_rest,
     build_disk,
     build_together,
     comparing,
@@ -35,6 +35,7 @@ from goldsmith import (
     proc,
     resources,
 )
+from goldsmith import build as building
 from goldsmith import collect as collecting
 from goldsmith import converge as converging
 from goldsmith import drift as drifting
@@ -308,7 +309,10 @@ def _print_hosts(result: converging.Result) -> None:
 @app.command()
 def collect(
     target: Annotated[
-        str, typer.Argument(help="docker-image:NAME, docker:CONTAINER, ssh:HOST, dir:PATH or disk:PATH.")
+        str,
+        typer.Argument(
+            help="docker-image:NAME, docker:CONTAINER, ssh:HOST, image:PATH (any format), disk:, tar: or dir:PATH."
+        ),
     ],
     output: Annotated[
         Path | None, typer.Option("--output", "-o", help="Write to this file, whole or not at all.")
@@ -450,7 +454,7 @@ def drift(
 
 @app.command("hygiene")
 def hygiene_command(
-    target: Annotated[str, typer.Argument(help="docker-image:NAME, disk:PATH, dir:PATH or tar:PATH.")],
+    target: Annotated[str, typer.Argument(help="docker-image:NAME, image:PATH, disk:PATH, tar:PATH or dir:PATH.")],
     policy_file: Annotated[
         Path | None, typer.Option("--policy", help="What is waived and why. Default: the project's.")
     ] = None,
@@ -464,7 +468,7 @@ def hygiene_command(
 
     Example:  goldsmith hygiene docker-image:shop:1.4
     """
-    parsed = collecting.parse(target, hygiene.KINDS)
+    parsed = collecting.parse(target, at_rest.KINDS)
     waivers = _policy(policy_file, project).waivers
     with err.status(f"looking at {target}"):
         found = hygiene.inspect(parsed, waivers)

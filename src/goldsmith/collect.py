@@ -12,20 +12,19 @@ import shlex
 import sys
 import zipfile
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 
-from goldsmith import disk, docker, inventory, manifest, proc, resources
+from goldsmith import at_rest, disk, docker, inventory, manifest, proc, resources
 from goldsmith.errors import GoldsmithError, UsageError
 from goldsmith.manifest import Manifest
 
 KINDS = {
-    "docker-image": "NAME, an image at rest",
     "docker": "CONTAINER, a running container",
     "ssh": "HOST, a live host by its inventory name",
-    "dir": "PATH, the root of a system in a folder",
-    "disk": "PATH, a virtual machine's disk at rest",
+    **at_rest.KINDS,
 }
+"""Kinds of target, each with what stands after its colon."""
 
 _BOOT = (
     "import os,runpy,sys;"
@@ -73,11 +72,22 @@ def collect(target: Target, hosts: inventory.Inventory | None = None) -> Manifes
     """The target's manifest. `hosts` is needed for ssh only.
 
     Raises:
-        UsageError: no such image, container, host, folder or disk.
-        ToolError: Docker or ssh is missing or does not answer.
-        GoldsmithError: the machine can't be reached, or the collector failed there.
+        UsageError: no such image, container, host, folder or disk; or it is in no format that is read.
+        ToolError: Docker, ssh or what a format needs is missing or does not answer.
+        GoldsmithError: the machine can't be reached, the image is damaged, or the collector failed.
     """
-    return manifest.parse(_COLLECTORS[target.kind](target, hosts), str(target), name=str(target))
+    if target.kind in at_rest.KINDS:
+        return _at_rest(target)
+    collector = _container if target.kind == "docker" else _ssh
+    return manifest.parse(collector(target, hosts), str(target), name=str(target))
+
+
+def _at_rest(target: Target) -> Manifest:
+    with at_rest.opened(target.kind, target.name) as system:
+        option = {"folder": "--root", "tar": "--tar", "docker-archive": "--docker-archive"}[system.form]
+        data = _local(target, option, str(system.path), "--scope", "rest")
+        found = manifest.parse(data, str(target), name=str(target))
+        return replace(found, warnings=sorted([*found.warnings, *system.notes]))
 
 
 def of_archive(path: Path, name: str) -> Manifest:
@@ -87,7 +97,7 @@ def of_archive(path: Path, name: str) -> Manifest:
         GoldsmithError: the file is no image archive, or is cut short.
     """
     target = Target("docker-image", name)
-    return manifest.parse(_archived(target, path), str(target), name=str(target))
+    return manifest.parse(_local(target, "--docker-archive", str(path)), str(target), name=str(target))
 
 
 @functools.cache
@@ -111,11 +121,6 @@ def _live(target: Target) -> list[str]:
     return ["--root", "/", "--scope", "live", *([] if target.cache else ["--no-cache"])]
 
 
-def _image(target: Target, _hosts: inventory.Inventory | None) -> bytes:
-    with docker.saved(docker.image(target.name)["Id"]) as path:
-        return _archived(target, path)
-
-
 def of_workshop(workshop: disk.Workshop, name: str) -> Manifest:
     """Manifest of the system at rest that is a workshop's tree; `name` says whose.
 
@@ -123,16 +128,8 @@ def of_workshop(workshop: disk.Workshop, name: str) -> Manifest:
         GoldsmithError: the collector failed there.
     """
     target = Target("disk", name)
-    return manifest.parse(_in_workshop(target, workshop), str(target), name=name)
-
-
-def _in_workshop(target: Target, workshop: disk.Workshop) -> bytes:
-    return _in_container(target, workshop.name, "--root", disk.TREE, "--scope", "rest")
-
-
-def _disk(target: Target, _hosts: inventory.Inventory | None) -> bytes:
-    with disk.opened(Path(target.name)) as workshop:
-        return _in_workshop(target, workshop)
+    data = _in_container(target, workshop.name, "--root", disk.TREE, "--scope", "rest")
+    return manifest.parse(data, str(target), name=name)
 
 
 def _in_container(target: Target, container: str, *arguments: str) -> bytes:
@@ -147,17 +144,6 @@ def _container(target: Target, _hosts: inventory.Inventory | None) -> bytes:
         what = "is not running" if state.code == 0 else "does not exist"
         raise UsageError(f"the container {target.name} {what}", hint="`docker ps` lists those that run")
     return _in_container(target, target.name, *_live(target))
-
-
-def _folder(target: Target, _hosts: inventory.Inventory | None) -> bytes:
-    path = Path(target.name)
-    if not path.is_dir():
-        raise UsageError(f"there is no folder {path}", hint="name the root of a system, as in dir:/mnt/image")
-    return _local(target, "--root", str(path), "--scope", "rest")
-
-
-def _archived(target: Target, path: Path) -> bytes:
-    return _local(target, "--docker-archive", str(path))
 
 
 def _local(target: Target, *arguments: str) -> bytes:
@@ -211,6 +197,3 @@ def _checked(target: Target, done: proc.Completed) -> bytes:
     elif "sudo:" in last[0]:
         hint = "the collector must be root: let the user run sudo without a password, or connect as root"
     raise GoldsmithError(f"collecting {target} failed: {last[0]}", hint=hint)
-
-
-_COLLECTORS = {"docker-image": _image, "docker": _container, "ssh": _ssh, "dir": _folder, "disk": _disk}

@@ -5,16 +5,14 @@ What is done there is in packer/assemble-disk.py. No mount, no loop device, no r
 
 from __future__ import annotations
 
-import contextlib
 import json
 import os
 import uuid
-from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path
 from types import TracebackType
 
-from goldsmith import docker, files, proc, resources
+from goldsmith import docker, proc, resources
 from goldsmith.errors import GoldsmithError, UsageError
 
 DRIVERS = {
@@ -131,37 +129,6 @@ def export(image: str, archive: Path, build_id: str) -> None:
     finally:
         with proc.uninterrupted():
             proc.run(["docker", "rm", "--volumes", created], check=False)
-
-
-@contextlib.contextmanager
-def opened(path: Path) -> Iterator[Workshop]:
-    """A workshop whose tree is the root file system of a disk of any format, at rest. The disk is not written to.
-
-    Raises:
-        UsageError: there is no such disk, or it stands on another file.
-        GoldsmithError: it is no disk, or has no root file system that can be read.
-    """
-    if not path.is_file():
-        raise UsageError(f"there is no disk {path}", hint="name a disk's file, as in disk:web.qcow2")
-    whole(path, format_of(path))
-    with files.temporary_folder("disk") as folder:
-        convert(path, folder / "disk.raw")
-        with Workshop(_tools(), folder, docker.new_build()) as workshop:
-            workshop.read(folder / "disk.raw", str(path))
-            yield workshop
-
-
-def _tools() -> str:
-    """The image in which disks are read: of any base that is here; else it is made."""
-    here = ["docker", "images", "--format={{.Repository}}:{{.Tag}}", "--filter=reference=goldsmith/disk:*-tools"]
-    docker.version()
-    found = proc.run(here).text.split()
-    if not found:
-        script, base = resources.folder("packer") / "base-image.sh", "goldsmith/base:debian-bookworm"
-        proc.run(["sh", str(script), "debian:bookworm", base])
-        proc.run(["sh", str(script), "--disk", base, "goldsmith/disk:debian-bookworm"])
-        found = ["goldsmith/disk:debian-bookworm-tools"]
-    return found[0]
 
 
 def format_of(path: Path) -> str:

@@ -70,8 +70,13 @@ def write_json(path: Path, data: Any) -> None:
 
 def sha256(path: Path) -> str:
     """The file's SHA-256, in hexadecimal."""
+    return digest(path, "sha256")
+
+
+def digest(path: Path, kind: str) -> str:
+    """The file's digest of that kind (hashlib's name), in hexadecimal."""
     with path.open("rb") as stream:
-        return hashlib.file_digest(stream, "sha256").hexdigest()
+        return hashlib.file_digest(stream, kind).hexdigest()
 
 
 @contextlib.contextmanager

@@ -12,10 +12,9 @@ import posixpath
 import re
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
-from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from goldsmith import collect, disk, docker, tree
+from goldsmith import at_rest, collect, tree
 from goldsmith import hygiene_rules as rules
 from goldsmith.errors import GoldsmithError
 from goldsmith.hygiene_rules import CHECKS
@@ -28,14 +27,6 @@ if TYPE_CHECKING:
     from goldsmith.progress import Progress
 
 SCHEMA = "goldsmith.hygiene/1"
-
-KINDS = {
-    "docker-image": collect.KINDS["docker-image"],
-    "dir": collect.KINDS["dir"],
-    "disk": collect.KINDS["disk"],
-    "tar": "PATH, a root file system in a tar archive",
-}
-"""Kinds of target (see collect.parse) that can be looked at: what is at rest."""
 
 
 class UncleanError(GoldsmithError):
@@ -96,19 +87,14 @@ class Verdict:
 
 
 def inspect(target: collect.Target, waivers: Sequence[Waiver] = ()) -> Verdict:
-    """The verdict on a target of one of KINDS.
+    """The verdict on a target that is at rest (at_rest.KINDS).
 
     Raises:
         UsageError: it is not there, or is no system.
         GoldsmithError: not all of it can be read.
     """
-    if target.kind == "docker-image":
-        with docker.saved(docker.image(target.name)["Id"]) as path, tree.of_docker_archive(path) as found:
-            return judge(found, waivers)
-    if target.kind == "disk":
-        with disk.opened(Path(target.name)) as workshop, tree.of_tar(workshop.pack()) as found:
-            return judge(found, waivers)
-    with (tree.of_folder if target.kind == "dir" else tree.of_tar)(Path(target.name)) as found:
+    readers = {"folder": tree.of_folder, "tar": tree.of_tar, "docker-archive": tree.of_docker_archive}
+    with at_rest.opened(target.kind, target.name) as system, readers[system.form](system.path) as found:
         return judge(found, waivers)
 
 

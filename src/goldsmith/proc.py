@@ -27,13 +27,17 @@ INSTALL = {
     "ansible-playbook": "pip install 'ansible>=12,<13'",
     "docker": "apt-get install docker.io",
     "git": "apt-get install git",
+    "gzip": "apt-get install gzip",
     "mmdebstrap": "apt-get install mmdebstrap",
     "packer": "apt-get install packer",
+    "prlimit": "apt-get install util-linux",
     "qemu-img": "apt-get install qemu-utils",
+    "qemu-nbd": "apt-get install qemu-utils",
     "qemu-system-x86_64": "apt-get install qemu-system-x86",
     "skopeo": "apt-get install skopeo",
     "ssh": "apt-get install openssh-client",
     "vagrant": "apt-get install vagrant vagrant-libvirt libvirt-daemon-system",
+    "xz": "apt-get install xz-utils",
     "zstd": "apt-get install zstd",
 }
 """Program -> the command that installs it on Debian."""
@@ -174,6 +178,30 @@ def run(
         reason = lines[-1] if lines else f"exit code {done.code}"
         raise GoldsmithError(f"{' '.join(argv[:3])} failed: {reason}")
     return done
+
+
+@contextlib.contextmanager
+def running(argv: Sequence[str]) -> Iterator[subprocess.Popen[bytes]]:
+    """A program that runs for as long as the block does: it is ended with it, as `run` ends one that is interrupted.
+
+    It must say little: nobody reads it meanwhile.
+
+    Raises:
+        ToolError: the program is not installed.
+    """
+    process = subprocess.Popen(
+        (require(argv[0]), *argv[1:]),
+        stdin=subprocess.DEVNULL,
+        stdout=subprocess.PIPE,
+        stderr=subprocess.PIPE,
+        start_new_session=True,
+        preexec_fn=_end_with_us,  # noqa: PLW1509 - one system call, of a library that is loaded
+    )
+    try:
+        yield process
+    finally:
+        if process.poll() is None:
+            _stop(process)
 
 
 def run_together(

@@ -8,19 +8,17 @@ from __future__ import annotations
 
 import contextlib
 import gzip
-import json
 import os
 import posixpath
-import shutil
 import stat
 import tarfile
 import tempfile
-import zlib
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import IO, Any, Literal
 
+from goldsmith import archives
 from goldsmith.errors import GoldsmithError, UsageError
 
 Kind = Literal["file", "directory", "link", "other"]
@@ -94,10 +92,10 @@ def of_tar(path: Path) -> Iterator[Tree]:
     """
     if not path.is_file():
         raise UsageError(f"there is no file {path}", hint="name a tar archive, as in tar:root.tar")
-    with _told(path, "a tar archive"), path.open("rb") as stream, _members(stream) as archive:
+    with archives.told(path, "a tar archive"), path.open("rb") as stream, _plain(stream) as archive:
         tree = Tree()
         _lay(tree, archive, "")
-        _check_system(tree, str(path), "name a tar of a root file system; a Docker image is docker-image:NAME")
+        _check_system(tree, str(path), "name a tar of a root file system; of another image, its file as image:PATH")
         yield tree
 
 
@@ -109,28 +107,17 @@ def of_docker_archive(path: Path) -> Iterator[Tree]:
         GoldsmithError: the file is no image archive, or is cut short.
     """
     with (
-        _told(path, "an image archive (docker save)"),
+        archives.told(path, "an image archive (docker save)"),
         path.open("rb") as stream,
-        _members(stream) as archive,
+        _plain(stream) as archive,
         contextlib.ExitStack() as layers,
     ):
         names, settings = _described(archive)
         tree = Tree(settings=settings)
         for number, name in enumerate(names, 1):
-            layer = layers.enter_context(_members(content_of(archive, name)))
+            layer = layers.enter_context(_plain(content_of(archive, name)))
             _lay(tree, layer, f"layer {number} of {len(names)}")
         yield tree
-
-
-@contextlib.contextmanager
-def _told(path: Path, what: str) -> Iterator[None]:
-    """Tell an archive that can't be read, now or when contents are asked for, as a user's error."""
-    try:
-        yield
-    except (tarfile.TarError, EOFError, gzip.BadGzipFile, zlib.error) as error:
-        raise GoldsmithError(f"{path}: not {what}, or cut short: {error}", hint="write it again") from error
-    except OSError as error:
-        raise GoldsmithError(f"{path} can't be read: {error.strerror}") from error
 
 
 def _check_system(tree: Tree, where: str, hint: str) -> None:
@@ -165,19 +152,23 @@ def _kind(mode: int) -> Kind:
 
 
 @contextlib.contextmanager
-def _members(stream: IO[bytes]) -> Iterator[tarfile.TarFile]:
+def _plain(stream: IO[bytes]) -> Iterator[tarfile.TarFile]:
     """A tar archive within a stream. A gzipped one is unpacked once: contents must be reachable in any order."""
     packed = stream.read(2) == b"\x1f\x8b"
+    size = stream.seek(0, os.SEEK_END)
     stream.seek(0)
     if not packed:
-        with tarfile.open(fileobj=stream, mode="r:") as archive:
+        with archives.opened(stream) as archive:
             yield archive
         return
     with tempfile.TemporaryFile(prefix="goldsmith-") as spill:
         with gzip.GzipFile(fileobj=stream) as unpacked:
-            shutil.copyfileobj(unpacked, spill)
+            while piece := unpacked.read(2**20):
+                if spill.tell() + len(piece) > archives.limit(size):
+                    raise tarfile.ReadError(f"it unpacks to more than {archives.limit(size) // 2**20} MiB")
+                spill.write(piece)
         spill.seek(0)
-        with _members(spill) as archive:
+        with archives.opened(spill) as archive:
             yield archive
 
 
@@ -199,8 +190,8 @@ def content_of(archive: tarfile.TarFile, name: str) -> IO[bytes]:
 def _described(archive: tarfile.TarFile) -> tuple[list[str], dict[str, str]]:
     """The names of an image's layers, and its settings."""
     try:
-        [image] = json.load(content_of(archive, "manifest.json"))
-        return image["Layers"], _settings(json.load(content_of(archive, image["Config"])))
+        [image] = archives.text(content_of(archive, "manifest.json"))
+        return image["Layers"], _settings(archives.text(content_of(archive, image["Config"])))
     except (KeyError, TypeError, ValueError) as error:
         raise tarfile.ReadError(f"it does not describe one image: {error}") from error
 
@@ -208,28 +199,52 @@ def _described(archive: tarfile.TarFile) -> tuple[list[str], dict[str, str]]:
 def _lay(tree: Tree, archive: tarfile.TarFile, layer: str) -> None:
     """Lay one layer over what is there. Whiteouts hide what lower layers brought, never what this one brings."""
     added: dict[str, File] = {}
-    links: list[tuple[str, str]] = []
-    for member in archive:
+    gone: set[str] = set()
+    emptied: set[str] = set()
+    for member in archives.members(archive):
         path = _absolute(member.name)
         folder, _, name = path.rpartition("/")
         if layer and name == OPAQUE:
-            _hide(tree, folder, itself=False)
+            emptied.add(folder)
         elif layer and name.startswith(WHITEOUT):
-            _hide(tree, f"{folder}/{name.removeprefix(WHITEOUT)}")
-        elif member.islnk():
-            links.append((path, _absolute(member.linkname)))
+            gone.add(f"{folder}/{name.removeprefix(WHITEOUT)}")
         else:
-            added[path] = _file(archive, member, path, layer)
-    for path, target in links:
-        linked = added.get(target) or tree.files.get(target)
-        if linked is None:
-            raise tarfile.ReadError(f"hard link {path} leads nowhere")
-        added[path] = File(path, linked.kind, linked.size, linked.read, layer)
+            # Of two members of one name the last counts; what the first has is in the archive all the same.
+            tree.hidden += [added[path]] if path in added else []
+            added[path] = _linked(tree, added, member, path, layer) if member.islnk() else _file(
+                archive, member, path, layer
+            )  # fmt: skip
+    emptied |= gone | {path for path, file in added.items() if file.kind != "directory"}
+    memo = {"": "" in emptied}
+    for path in list(tree.files):
+        # A folder that is there again keeps what is in it.
+        if path in gone or path in added or _below(memo, path, emptied):
+            tree.hidden.append(tree.files.pop(path))
     for path, file in added.items():
         _folders_above(tree, path)
-        if path in tree.files:
-            _hide(tree, path, below=file.kind != "directory")  # a folder that is there again keeps what is in it
         tree.files[path] = file
+
+
+def _linked(tree: Tree, added: dict[str, File], member: tarfile.TarInfo, path: str, layer: str) -> File:
+    """A hard link is what its target is at that moment: a later member of the target's name is another file."""
+    target = _absolute(member.linkname)
+    linked = added.get(target) or tree.files.get(target)
+    if linked is None:
+        raise tarfile.ReadError(f"hard link {path} leads nowhere")
+    return File(path, linked.kind, linked.size, linked.read, layer)
+
+
+def _below(memo: dict[str, bool], path: str, emptied: set[str]) -> bool:
+    """Whether a folder above the path is one of those. `memo` keeps what is known, of "" from the beginning."""
+    folder = posixpath.dirname(path) if path.count("/") > 1 else ""
+    unknown = []
+    while folder not in memo:
+        unknown.append(folder)
+        folder = folder.rpartition("/")[0]
+    known = memo[folder]
+    for each in reversed(unknown):
+        known = memo[each] = known or each in emptied
+    return known
 
 
 def _folders_above(tree: Tree, path: str) -> None:
@@ -238,17 +253,6 @@ def _folders_above(tree: Tree, path: str) -> None:
     while folder not in tree.files and folder != "/":
         tree.files[folder] = File(folder, "directory", 0, bytes)
         folder = posixpath.dirname(folder)
-
-
-def _hide(tree: Tree, path: str, *, itself: bool = True, below: bool = True) -> None:
-    """What lies at a path, or below it, stays in the image's bytes alone."""
-    here = tree.files.get(path)
-    if here is None:
-        return
-    gone = [path] if itself else []
-    if below and here.kind == "directory":
-        gone += [name for name in tree.files if name.startswith(f"{path}/")]
-    tree.hidden += [tree.files.pop(name) for name in gone]
 
 
 def _absolute(name: str) -> str:

@@ -182,8 +182,8 @@ def _target(project: config.Project, text: str) -> collect.Target:
             hint=f"{near} Targets: docker-image:NAME, docker:CONTAINER, disk:PATH, ssh:PATTERN",
         )
     target = collect.parse(text)
-    if target.kind == "dir":
-        raise UsageError("a folder does not run", hint="verify an image, a container or a host")
+    if target.kind in {"dir", "tar", "image"}:
+        raise UsageError(f"{target} does not run", hint="verify docker-image:NAME, a container, disk:PATH or a host")
     return target
 
 

@@ -59,5 +59,5 @@ def test_a_disk_that_names_another_file_is_not_read(
     path.touch()
     answer = json.dumps({"format": "vmdk", "virtual-size": 512, **said}).encode()
     monkeypatch.setattr(proc, "run", lambda *_arguments, **_options: proc.Completed((), 0, answer, b""))
-    with pytest.raises(UsageError, match="stands on another file"), disk.opened(path):
-        pass
+    with pytest.raises(UsageError, match="stands on another file"):
+        disk.whole(path, "vmdk")

@@ -1,83 +1,67 @@
 # Copyright (c) 2026 The Goldsmith authors
 # Simplified BSD License (see LICENSES/BSD-2-Clause.txt or https://opensource.org/licenses/BSD-2-Clause)
 # SPDX-License-Identifier: BSD-2-Clause
-"""An image at rest, read from what `docker save` writes: a tar archive of layers, each a tar archive itself.
+"""An image at rest, read from what `docker save` writes (a tar archive of layers, each a tar archive itself), or from a
+tar archive of a root file system.
 
 Nothing is extracted and nothing is run. The layers are read in order and laid over each other, as the engine would
-do it; contents stay in the archive and are read from there.
+do it; contents stay in the archive and are read from there. An archive may come from anywhere: what it claims is
+checked, and what it could mean in two ways is an error.
 """
 
 from __future__ import annotations
 
+import copy
 import gzip
 import io
 import json
 import os
 import posixpath
-import shutil
 import tarfile
 import tempfile
 
-from . import paths
+from . import members, paths
 from .digest import BYTE_CODE, CHUNK, of_size
 from .tree import BLOCK, CHARACTER, DIRECTORY, FIFO, FILE, LINK, Entry, SourceError, Tree, describe_xattrs
 
 _WHITEOUT = ".wh."
 _OPAQUE = ".wh..wh..opq"
-_XATTR = "SCHILY.xattr."
+_ENGINES_OWN = ".wh..wh."
 _READ_LIMIT = 64 << 20
+# A hostile archive must neither fill a disk nor take for ever.
+_ALWAYS = 1 << 30  # bytes to which any gzipped layer may unpack
+_RATIO = 200  # times its own size to which a larger one may
+_MOST = 64 << 30  # bytes beyond which none may
+_HOLES = 16 << 30  # bytes that sparse files may have without having them in the archive
+_LAYERS = 500
+_LONGEST = 4096  # PATH_MAX: no machine opens a longer path
 
 
 class ArchiveError(SourceError):
     """The file is no image archive, or is cut short. The message says which file and what is wrong."""
 
 
-class _Window(io.RawIOBase):
-    """A part of a file, as a file."""
-
-    def __init__(self, source, start, size):
-        super().__init__()
-        self._source = source
-        self._start = start
-        self._size = size
-        self._at = 0
-
-    def readable(self):
-        return True
-
-    def seekable(self):
-        return True
-
-    def seek(self, offset, whence=os.SEEK_SET):
-        self._at = offset + (0, self._at, self._size)[whence]
-        return self._at
-
-    def tell(self):
-        return self._at
-
-    def readinto(self, buffer):
-        data = os.pread(self._source, max(0, min(len(buffer), self._size - self._at)), self._start + self._at)
-        buffer[: len(data)] = data
-        self._at += len(data)
-        return len(data)
-
-
-class DockerArchive(Tree):
-    """The files of the one image in a `docker save` archive (its layers plain or gzipped).
+class _Archive(Tree):
+    """The files of a system in an archive.
 
     Close it, or use it in a `with` block. Raises ArchiveError, and OSError when the file can't be read.
     """
+
+    WHAT = ""
 
     def __init__(self, name):
         super().__init__()
         self._name = name
         self._file = open(name, "rb")  # noqa: SIM115  # pylint: disable=consider-using-with
         self._spills = []
+        self._holes = 0
+        self._access_lists = 0
         try:
             try:
                 self._load()
-            except (tarfile.TarError, EOFError, ValueError, KeyError, TypeError, gzip.BadGzipFile) as error:
-                raise ArchiveError("%s: not a whole image archive (docker save): %s" % (name, error)) from error
+                self._finish()
+            except members.BROKEN as error:
+                raise ArchiveError("%s: not a whole %s: %s" % (name, self.WHAT, error)) from error
         except BaseException:
             self.close()
             raise
@@ -92,110 +76,162 @@ class DockerArchive(Tree):
         for each in [self._file, *self._spills]:
             each.close()
 
-    # Layers
-
     def _load(self):
-        with tarfile.open(fileobj=self._file, mode="r:") as outer:
-            members = {posixpath.normpath(member.name): member for member in outer}
-            images = json.loads(self._member(outer, members, "manifest.json").decode("utf-8"))
-            if not isinstance(images, list) or len(images) != 1:
-                raise ArchiveError("%s: holds %d images; save one at a time" % (self._name, len(images)))
-            for layer in images[0]["Layers"]:
-                member = self._follow(members, layer)
-                self._apply(self._file.fileno(), member.offset_data, member.size)
+        raise NotImplementedError
+
+    def _finish(self):
         if "/" not in self.entries:
             self.entries["/"] = Entry(DIRECTORY, 0o755)
+        if self._access_lists:
+            self.warnings.append("access lists of %d paths are in a form that is not read" % self._access_lists)
         self._keep()
         self._hash()
 
-    @staticmethod
-    def _follow(members, name):
-        for _step in range(8):
-            member = members[posixpath.normpath(name)]
-            if member.isfile():
-                return member
-            if not (member.issym() or member.islnk()):
-                break
-            name = (
-                posixpath.join(posixpath.dirname(member.name), member.linkname) if member.issym() else member.linkname
-            )
-        raise ArchiveError("layer %s is not a file" % name)
+    # Layers
 
-    def _member(self, outer, members, name):
-        if name not in members:
-            raise ArchiveError("%s: no %s in it, so it is no image archive (docker save)" % (self._name, name))
-        source = outer.extractfile(members[name])
-        return source.read() if source else b""
-
-    def _apply(self, source, start, size):
+    def _apply(self, source, start, size, whiteouts=True):
         """Lay one layer over what is there. Whiteouts hide what lower layers brought, never what this one brings."""
         source, start, size = self._plain(source, start, size)
         added = {}
-        links = []
-        window = io.BufferedReader(_Window(source, start, size), CHUNK)
+        gone = set()
+        emptied = set()
+        window = members.Guarded(members.Window(source, start, size), CHUNK)
         with tarfile.open(fileobj=window, mode="r:", encoding="utf-8") as layer:
-            for member in layer:
-                path = _absolute(member.name)
+            for member in members.each(layer):
+                path = self._path(member.name)
                 folder, _slash, base = path.rpartition("/")
-                if base == _OPAQUE:
-                    self._remove_below(folder)
-                elif base.startswith(_WHITEOUT):
-                    self._remove(folder + "/" + base[len(_WHITEOUT) :])
-                elif member.islnk():
-                    links.append((path, _absolute(member.linkname)))
-                elif member.type in _TYPES:
-                    added[path] = _entry(member, source, start)
-        for path, target in links:
-            entry = added.get(target) or self.entries.get(target)
-            if entry is None:
-                raise ArchiveError("%s: hard link %s leads nowhere" % (self._name, paths.printable(path)))
-            added[path] = entry
+                if whiteouts and base == _OPAQUE:
+                    emptied.add(folder)
+                elif whiteouts and base.startswith(_WHITEOUT):
+                    if not base.startswith(_ENGINES_OWN):
+                        gone.add(folder + "/" + base[len(_WHITEOUT) :])
+                else:
+                    added[path] = self._linked(member, path, added) if member.islnk() else self._entry(
+                        member, path, source, start
+                    )  # fmt: skip
+        self._check(added)
+        self._hide(gone, emptied | gone | {path for path, entry in added.items() if entry.type != DIRECTORY})
         self._add(added)
+
+    def _path(self, name):
+        """A member's name as a path in the image; what would lead out of it stays at its root."""
+        if len(name) > _LONGEST:
+            raise ArchiveError("%s: has a name of %d characters" % (self._name, len(name)))
+        return posixpath.normpath("/" + name.lstrip("/"))
+
+    def _linked(self, member, path, added):
+        """A hard link is what its target is at that moment: a later member of the target's name is another file."""
+        target = self._path(member.linkname)
+        entry = added.get(target) or self.entries.get(target)
+        if entry is None or entry.type == DIRECTORY:
+            raise ArchiveError("%s: hard link %s leads nowhere" % (self._name, paths.printable(path)))
+        return copy.copy(entry)
+
+    def _entry(self, member, path, source, start):
+        kind = _TYPES.get(member.type)
+        if kind is None:
+            raise ArchiveError("%s: %s is of no type that is known" % (self._name, paths.printable(path)))
+        entry = Entry(kind, member.mode & 0o7777, member.uid, member.gid)
+        if kind == FILE:
+            self._check_sparse(member, path)
+            entry.where = (source, start + member.offset_data, member.size, member.sparse and tuple(member.sparse))
+        elif kind == LINK:
+            entry.target = member.linkname
+        elif kind in (CHARACTER, BLOCK):
+            entry.device = "%d:%d" % (member.devmajor, member.devminor)
+        if any(name.startswith(members.ACCESS_LIST) for name in member.pax_headers):
+            self._access_lists += 1
+        raw = members.xattrs(member.pax_headers)
+        if raw:
+            entry.xattrs = describe_xattrs(raw)
+        return entry
+
+    def _check_sparse(self, member, path):
+        """What a sparse file says of itself must be in order, and not be made of nothing without end."""
+        at = 0
+        stored = 0
+        for offset, length in member.sparse or [(0, member.size)]:
+            if offset < at or length < 0 or offset + length > member.size:
+                raise ArchiveError("%s: the map of %s is broken" % (self._name, paths.printable(path)))
+            at = offset + length
+            stored += length
+        self._holes += member.size - stored
+        if self._holes > _HOLES:
+            raise ArchiveError(
+                "%s: its sparse files claim to be more than %d GiB larger than what is in them"
+                % (self._name, _HOLES >> 30)
+            )
+
+    def _check(self, added):
+        """A path below something that is no folder could mean two things."""
+        seen = set()
+        for path in added:
+            folder = path.rpartition("/")[0]
+            while folder not in seen:
+                seen.add(folder)
+                above = added.get(folder or "/")
+                if above is not None and above.type != DIRECTORY and path != "/":
+                    where = (self._name, paths.printable(path), paths.printable(folder or "/"))
+                    raise ArchiveError("%s: %s lies below %s, which is no folder" % where)
+                folder = folder.rpartition("/")[0]
+        if "/" in added and added["/"].type != DIRECTORY:
+            raise ArchiveError("%s: its root is no folder" % self._name)
+
+    def _hide(self, gone, emptied):
+        """Take away the paths that are gone, and all below the folders that are emptied."""
+        if not (gone or emptied):
+            return
+        memo = {"": ("" in emptied,)}
+        for path in list(self.entries):
+            if path != "/" and (path in gone or _inherited(memo, path, lambda each: (each in emptied,))[0]):
+                del self.entries[path]
+
+    def _add(self, added):
+        """An archive need not name the folders that its files lie in."""
+        entries = self.entries
+        for path in list(added):
+            folder = path.rpartition("/")[0]
+            while folder and folder not in added:
+                if folder in entries and entries[folder].type == DIRECTORY:
+                    break
+                added[folder] = Entry(DIRECTORY, 0o755)
+                folder = folder.rpartition("/")[0]
+        entries.update(added)
 
     def _plain(self, source, start, size):
         """Where a layer's tar lies. A gzipped one is unpacked once, into a file that has no name: contents must be
         reachable in any order."""
         if os.pread(source, 2, start) != b"\x1f\x8b":
             return source, start, size
+        limit = max(_ALWAYS, min(_MOST, _RATIO * size))
         spill = tempfile.TemporaryFile(prefix="goldsmith-")  # noqa: SIM115  # pylint: disable=consider-using-with
         self._spills.append(spill)
-        with gzip.GzipFile(fileobj=io.BufferedReader(_Window(source, start, size), CHUNK)) as packed:
-            shutil.copyfileobj(packed, spill, CHUNK)
+        with gzip.GzipFile(fileobj=io.BufferedReader(members.Window(source, start, size), CHUNK)) as packed:
+            while True:
+                piece = packed.read(CHUNK)
+                if not piece:
+                    break
+                if spill.tell() + len(piece) > limit:
+                    raise ArchiveError(
+                        "%s: unpacks to more than %d MiB, which is no honest archive" % (self._name, limit >> 20)
+                    )
+                spill.write(piece)
         spill.flush()
         return spill.fileno(), 0, spill.tell()
-
-    def _add(self, added):
-        for path, entry in added.items():
-            old = self.entries.get(path)
-            if old is not None and old.type == DIRECTORY and entry.type != DIRECTORY:
-                self._remove_below(path)
-            self.entries[path] = entry
-
-    def _remove(self, path):
-        entry = self.entries.pop(path, None)
-        if entry is None or entry.type == DIRECTORY:
-            self._remove_below(path)
-
-    def _remove_below(self, path):
-        prefix = path + "/"
-        for each in [each for each in self.entries if each.startswith(prefix) and each != "/"]:
-            del self.entries[each]
 
     # Contents
 
     def _keep(self):
         """Keep what counts."""
         kept = {}
-        folders = {}
+        memo = {"": (False, False)}
+        directories_only = {}
         for path, entry in self.entries.items():
             folder = path.rpartition("/")[0]
-            if folder not in folders:
-                folders[folder] = (
-                    _below(folder, paths.volatile),
-                    _below(folder, paths.state),
-                    paths.directories_only(folder),
-                )
-            gone, only_identity, only_directories = folders[folder]
+            if folder not in directories_only:
+                directories_only[folder] = paths.directories_only(folder)
+            gone, only_identity = _inherited(memo, path, lambda each: (paths.volatile(each), paths.state(each)))
+            only_directories = directories_only[folder]
             if only_identity and paths.identity_name(path) is None:
                 continue
             if gone or paths.volatile(path) or (only_directories and entry.type != DIRECTORY):
@@ -213,7 +249,7 @@ class DockerArchive(Tree):
             key = (where, path.endswith(BYTE_CODE))
             if key not in done:
                 digest = of_size(path, where[2])
-                for piece in _pieces(where):
+                for piece in members.pieces(where):
                     digest.update(piece)
                 if digest.size != where[2]:
                     raise ArchiveError("%s: cut short within %s" % (self._name, paths.printable(path)))
@@ -225,31 +261,78 @@ class DockerArchive(Tree):
         entry = self.entries.get(path)
         if entry is None or entry.where is None or entry.where[2] > _READ_LIMIT:
             return None
-        return b"".join(_pieces(entry.where))
+        return b"".join(members.pieces(entry.where))
 
 
-def _below(folder, kind):
-    while folder:
-        if kind(folder):
-            return True
+class DockerArchive(_Archive):
+    """The files of the one image in a `docker save` archive (its layers plain or gzipped)."""
+
+    WHAT = "image archive (docker save)"
+
+    def _load(self):
+        with tarfile.open(
+            fileobj=members.Guarded(members.Window(self._file.fileno(), 0, _size(self._file))), mode="r:"
+        ) as outer:
+            found = {posixpath.normpath(member.name): member for member in members.each(outer)}
+            images = json.loads(self._member(outer, found, "manifest.json").decode("utf-8"))
+        if not isinstance(images, list) or len(images) != 1:
+            raise ArchiveError("%s: holds %d images; save one at a time" % (self._name, len(images)))
+        if len(images[0]["Layers"]) > _LAYERS:
+            raise ArchiveError("%s: has more than %d layers" % (self._name, _LAYERS))
+        for layer in images[0]["Layers"]:
+            member = self._follow(found, layer)
+            self._apply(self._file.fileno(), member.offset_data, member.size)
+
+    @staticmethod
+    def _follow(found, name):
+        for _step in range(8):
+            member = found[posixpath.normpath(name)]
+            if member.isfile():
+                return member
+            if not (member.issym() or member.islnk()):
+                break
+            name = (
+                posixpath.join(posixpath.dirname(member.name), member.linkname) if member.issym() else member.linkname
+            )
+        raise ArchiveError("layer %s is not a file" % name)
+
+    def _member(self, outer, found, name):
+        if name not in found:
+            raise ArchiveError("%s: no %s in it, so it is no image archive (docker save)" % (self._name, name))
+        if found[name].size > members.HEADER:
+            raise ArchiveError("%s: its %s has %d bytes" % (self._name, name, found[name].size))
+        source = outer.extractfile(found[name])
+        return source.read() if source else b""
+
+
+class RootArchive(_Archive):
+    """The files in a tar archive of a root file system (plain or gzipped)."""
+
+    WHAT = "tar archive"
+
+    def _load(self):
+        self._apply(self._file.fileno(), 0, _size(self._file), whiteouts=False)
+
+
+def _size(file):
+    return os.fstat(file.fileno()).st_size
+
+
+def _inherited(memo, path, own):
+    """What a path has of all the folders above it: true or false each, as `own` says of one folder.
+
+    `memo` keeps what is known: of "", the root, from the beginning.
+    """
+    folder = path.rpartition("/")[0]
+    unknown = []
+    while folder not in memo:
+        unknown.append(folder)
         folder = folder.rpartition("/")[0]
-    return False
-
-
-def _pieces(where):
-    source, at, left = where
-    while left > 0:
-        piece = os.pread(source, min(left, CHUNK), at)
-        if not piece:
-            return
-        yield piece
-        at += len(piece)
-        left -= len(piece)
-
-
-def _absolute(name):
-    """A member's name as a path in the image; what would lead out of it stays at its root."""
-    return posixpath.normpath("/" + name.lstrip("/"))
+    known = memo[folder]
+    for each in reversed(unknown):
+        both = zip(known, own(each))  # noqa: B905 - Python 3.8 knows no strict
+        known = memo[each] = tuple(above or here for above, here in both)
+    return known
 
 
 _TYPES = {
@@ -263,22 +346,3 @@ _TYPES = {
     tarfile.BLKTYPE: BLOCK,
     tarfile.FIFOTYPE: FIFO,
 }
-
-
-def _entry(member, source, start):
-    kind = _TYPES[member.type]
-    entry = Entry(kind, member.mode & 0o7777, member.uid, member.gid)
-    if kind == FILE:
-        entry.where = (source, start + member.offset_data, member.size)
-    elif kind == LINK:
-        entry.target = member.linkname
-    elif kind in (CHARACTER, BLOCK):
-        entry.device = "%d:%d" % (member.devmajor, member.devminor)
-    raw = {
-        name[len(_XATTR) :]: value.encode("utf-8", "surrogateescape")
-        for name, value in member.pax_headers.items()
-        if name.startswith(_XATTR)
-    }
-    if raw:
-        entry.xattrs = describe_xattrs(raw)
-    return entry

@@ -1,7 +1,7 @@
 # Copyright (c) 2026 The Goldsmith authors
 # Simplified BSD License (see LICENSES/BSD-2-Clause.txt or https://opensource.org/licenses/BSD-2-Clause)
 # SPDX-License-Identifier: BSD-2-Clause
-"""Print the manifest of this machine, of a directory, or of an image archive."""
+"""Print the manifest of this machine, of a directory, or of an archive."""
 
 from __future__ import annotations
 
@@ -19,6 +19,7 @@ def arguments():
     what = parser.add_mutually_exclusive_group()
     what.add_argument("--root", default="/", metavar="DIRECTORY", help="root of the machine's files (default: /)")
     what.add_argument("--docker-archive", metavar="FILE", help="what `docker save` wrote: an image at rest")
+    what.add_argument("--tar", metavar="FILE", help="a root file system in a tar archive")
     parser.add_argument(
         "--scope",
         choices=[document.LIVE, document.REST],
@@ -37,11 +38,12 @@ def arguments():
     return parser
 
 
-def _of_archive(name, scope):
+def _of_archive(name, is_root, scope):
     # What reads archives takes as long to import as everything else, and a live machine does not need it.
     from . import archive  # noqa: PLC0415  # pylint: disable=import-outside-toplevel
 
-    with archive.DockerArchive(name) as source:
+    opened = archive.RootArchive if is_root else archive.DockerArchive
+    with opened(name) as source:
         return document.collect(source, scope)
 
 
@@ -52,14 +54,15 @@ def main(argv=None):
     gc.disable()
     parser = arguments()
     options = parser.parse_args(argv)
-    own_root = not options.docker_archive and os.path.realpath(options.root) == "/"
+    archived = options.docker_archive or options.tar
+    own_root = not archived and os.path.realpath(options.root) == "/"
     scope = options.scope or (document.LIVE if own_root else document.REST)
     if scope == document.LIVE and not own_root:
         parser.error("--scope live needs --root /: only this machine's own root has something running")
     try:
         expected = json.load(sys.stdin) if options.expect else None
-        if options.docker_archive:
-            manifest = _of_archive(options.docker_archive, scope)
+        if archived:
+            manifest = _of_archive(archived, options.tar is not None, scope)
         else:
             if not os.path.isdir(options.root):
                 raise NotADirectoryError(20, "not a directory", options.root)
