@@ -14,7 +14,21 @@ import pytest
 from goldsmith import __version__
 from tests.paths import EXAMPLE, FIXTURES
 
-COMMANDS = ("init", "doctor", "build", "converge", "collect", "compare", "hygiene", "verify", "export", "up", "clean")
+COMMANDS = (
+    "init",
+    "doctor",
+    "build",
+    "converge",
+    "collect",
+    "compare",
+    "bom",
+    "diff-bom",
+    "hygiene",
+    "verify",
+    "export",
+    "up",
+    "clean",
+)
 
 
 def run(*arguments: str, cwd: Path = EXAMPLE, **environment: str) -> subprocess.CompletedProcess[str]:
