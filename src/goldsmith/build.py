@@ -17,6 +17,7 @@ from pathlib import Path
 from typing import Any
 
 from goldsmith import (
+    bom,
     build_container,
     build_disk,
     collect,
@@ -58,12 +59,13 @@ class Built:
     content_key: str
     manifest: Path
     provenance: Path
+    bom: Path
     cached: bool
     seconds: float
 
     def to_json(self) -> dict[str, Any]:
         """The form of `goldsmith build --json`."""
-        return {**self.__dict__, "manifest": str(self.manifest), "provenance": str(self.provenance)}
+        return {**self.__dict__, **{name: str(getattr(self, name)) for name in ("manifest", "provenance", "bom")}}
 
 
 def build(
@@ -118,6 +120,7 @@ def build(
         plan.content_key,
         folder / MANIFEST,
         folder / PROVENANCE,
+        folder / bom.FILES["cyclonedx"],
         cached,
         round(time.time() - started, 3),
     )
@@ -284,6 +287,7 @@ def _docker(project: config.Project, plan: Plan, progress: Progress, started: fl
             progress.say("  collecting its manifest")
             collected = collect.of_archive(archive, building)
         manifest.save(collected, plan.folder / MANIFEST)
+        bom.save(collected, plan.folder, name=plan.name, time=_epoch(project, plan.base_id))
         record = _provenance(project, plan, image_id, collected.digest, verdict, started)
         files.write_json(plan.folder / PROVENANCE, record)
         proc.run(["docker", "tag", building, plan.reference])
@@ -310,6 +314,7 @@ def _disk(project: config.Project, plan: Plan, progress: Progress, started: floa
             image_id = f"sha256:{files.sha256(made.path)}"
             record = _provenance(project, plan, image_id, made.manifest.digest, made.verdict, started)
             manifest.save(made.manifest, plan.folder / MANIFEST)
+            bom.save(made.manifest, plan.folder, name=plan.name, time=spec.epoch)
             files.write_json(plan.folder / PROVENANCE, {**record, "bytes": made.path.stat().st_size})
             files.usual_mode(made.path)
             made.path.replace(plan.reference)
@@ -322,10 +327,9 @@ def _disk(project: config.Project, plan: Plan, progress: Progress, started: floa
 
 def _epoch(project: config.Project, base_id: str) -> int:
     """The release's time in seconds: SOURCE_DATE_EPOCH, or the last commit's, or the base image's."""
-    if given := os.environ.get("SOURCE_DATE_EPOCH", ""):
-        if not given.isdecimal():
-            raise UsageError(f'SOURCE_DATE_EPOCH is "{given}"', hint="it must be seconds since 1970, or not set")
-        return int(given)
+    given = files.source_date_epoch()
+    if given is not None:
+        return given
     if shutil.which("git"):
         commit = proc.run(["git", "-C", str(project.root), "log", "-1", "--format=%ct", "--", "."], check=False)
         if commit.code == 0 and commit.text:

@@ -19,6 +19,8 @@ from rich.table import Table
 import goldsmith
 from goldsmith import (
     at_rest,
+    bom,
+    bom_diff,
     build_disk,
     build_together,
     comparing,
@@ -196,11 +198,11 @@ def build(
 ) -> None:
     """Build golden images with Packer, from the same playbook that converges live hosts.
 
-    A Docker image is tagged goldsmith/IMAGE:latest and by its content key; manifest and provenance lie in
-    artifacts/images/IMAGE. A virtual machine's disk lies in artifacts/images/IMAGE/qemu, with the same records; it gets
-    its name once a copy of it has booted and the roles' assertions hold there. With nothing changed, nothing is built.
-    An image that is not clean (see goldsmith hygiene) is no image: that ends with 3. A build that fails or is
-    interrupted leaves nothing behind, and of several the others go on.
+    A Docker image is tagged goldsmith/IMAGE:latest and by its content key; manifest, provenance and bill of materials
+    lie in artifacts/images/IMAGE. A virtual machine's disk lies in artifacts/images/IMAGE/qemu, with the same records;
+    it gets its name once a copy of it has booted and the roles' assertions hold there. With nothing changed, nothing
+    is built. An image that is not clean (see goldsmith hygiene) is no image: that ends with 3. A build that fails or
+    is interrupted leaves nothing behind, and of several the others go on.
 
     Examples:  goldsmith build web --target qemu
                goldsmith build web db --target docker --target qemu
@@ -251,6 +253,7 @@ def _print_built(built: dict[str, Any]) -> None:
     out.print(f"[bold green]{built['reference']}[/] {how}", highlight=False)
     out.print(f"  manifest    {_short(Path(built['manifest']))}", highlight=False, soft_wrap=True)
     out.print(f"  provenance  {_short(Path(built['provenance']))}", highlight=False, soft_wrap=True)
+    out.print(f"  bom         {_short(Path(built['bom']))}", highlight=False, soft_wrap=True)
 
 
 @app.command()
@@ -450,6 +453,63 @@ def drift(
     if watch:
         drift_command.watch(watcher, outputs, watch)
     raise typer.Exit(drift_command.once(watcher, outputs, loaded if plan else None))
+
+
+def _bom_formats(incomplete: str) -> list[str]:
+    """For the shell's completion."""
+    return [name for name in bom.FILES if name.startswith(incomplete)]
+
+
+@app.command("bom")
+def bom_command(
+    source: Annotated[str, typer.Argument(help="A manifest file, or a target as `goldsmith collect` takes it.")],
+    form: Annotated[
+        str, typer.Option("--format", "-f", help="cyclonedx (1.6) or spdx (2.3).", autocompletion=_bom_formats)
+    ] = "cyclonedx",
+    output: Annotated[
+        Path | None, typer.Option("--output", "-o", help="Write to this file, whole or not at all.")
+    ] = None,
+    project: ProjectOption = HERE,
+) -> None:
+    """Write a machine's bill of materials, for programs that look for vulnerable or forbidden parts.
+
+    Debian packages and libraries, each with its package URL, and the system. The same manifest gives the same bytes.
+    `goldsmith build` writes it beside every image's manifest.
+
+    Example:  goldsmith bom ssh:web1 --format spdx -o web1.spdx.json
+    """
+    found = _manifest(source, project)
+    text = bom.text(found, form, name=found.name, time=files.source_date_epoch())
+    if output:
+        files.write(output, text.encode())
+    else:
+        sys.stdout.write(text)
+
+
+@app.command("diff-bom")
+def diff_bom(
+    a: Annotated[str, typer.Argument(help="A bill of materials (CycloneDX or SPDX 2, JSON), a manifest or a target.")],
+    b: Annotated[str, typer.Argument(help="The other: the newer one.")],
+    as_json: JsonOption = False,
+    project: ProjectOption = HERE,
+) -> None:
+    """Tell two bills of materials apart: what was added and removed, and which versions went up or down.
+
+    Ends with 0 when both hold the same, 3 when not, 1 on an error, 2 on wrong usage.
+
+    Example:  goldsmith diff-bom last-release.cdx.json docker-image:goldsmith/web
+    """
+    one, other = (
+        bom_diff.of_manifest(_manifest(side, project)) if collecting.is_target(side) else bom_diff.read(Path(side))
+        for side in (a, b)
+    )
+    found = bom_diff.compare(one, other)
+    if as_json:
+        _print_json(found.to_json(a, b))
+    else:
+        bom_diff.render(found, out)
+    if found.changes:
+        raise typer.Exit(UNEXPLAINED)
 
 
 @app.command("hygiene")

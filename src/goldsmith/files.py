@@ -15,7 +15,7 @@ from pathlib import Path
 from typing import Any
 
 from goldsmith import proc
-from goldsmith.errors import GoldsmithError
+from goldsmith.errors import GoldsmithError, UsageError
 
 
 @contextlib.contextmanager
@@ -66,6 +66,18 @@ def usual_mode(path: Path) -> None:
 def write_json(path: Path, data: Any) -> None:
     """Write JSON for people to read too: indented, keys sorted, a newline at the end."""
     write(path, json.dumps(data, indent=2, sort_keys=True).encode() + b"\n")
+
+
+def source_date_epoch() -> int | None:
+    """SOURCE_DATE_EPOCH: the time, in seconds since 1970, that what is made says of itself; None where it is not set.
+
+    Raises:
+        UsageError: it is no number.
+    """
+    given = os.environ.get("SOURCE_DATE_EPOCH", "")
+    if given and not given.isdecimal():
+        raise UsageError(f'SOURCE_DATE_EPOCH is "{given}"', hint="it must be seconds since 1970, or not set")
+    return int(given) if given else None
 
 
 def sha256(path: Path) -> str:

@@ -10,10 +10,9 @@ import shlex
 import sys
 from collections.abc import Sequence
 from dataclasses import dataclass
-from pathlib import Path
 from typing import Any
 
-from goldsmith import collect, disk, docker, inventory, proc, tree
+from goldsmith import at_rest, collect, inventory, proc, tree
 from goldsmith.collect import Target
 from goldsmith.errors import GoldsmithError, UsageError
 from goldsmith.masking import WHOLE, Masks
@@ -158,18 +157,13 @@ def _is_text(data: bytes) -> bool:
 
 def fetch(target: Target, path: str, hosts: inventory.Inventory | None = None) -> Content:
     """What lies at a path on a target. `hosts` is needed for ssh only. Raises GoldsmithError as `show` does."""
-    if target.kind == "docker-image":
-        with docker.saved(docker.image(target.name)["Id"]) as archive, tree.of_docker_archive(archive) as found:
-            return _at_rest(found, path)
-    if target.kind == "disk":
-        with disk.opened(Path(target.name)) as workshop:
-            return _ran(target, ["docker", "exec", workshop.name, *_command("python3", disk.TREE, path)])
-    if target.kind == "dir":
-        if not Path(target.name).is_dir():
-            raise UsageError(
-                f"there is no folder {target.name}", hint="name the root of a system, as in dir:/mnt/image"
-            )
-        return _ran(target, _command(sys.executable, target.name, path))
+    if target.kind in at_rest.KINDS:
+        with at_rest.opened(target.kind, target.name) as system:
+            if system.form == "folder":
+                return _ran(target, _command(sys.executable, str(system.path), path))
+            opened = tree.of_tar if system.form == "tar" else tree.of_docker_archive
+            with opened(system.path) as found:
+                return _at_rest(found, path)
     if target.kind == "docker":
         return _ran(target, ["docker", "exec", target.name, *_command("python3", "/", path)])
     if target.kind == "ssh" and hosts is not None:

@@ -22,6 +22,8 @@ COMMANDS = (
     "collect",
     "compare",
     "drift",
+    "bom",
+    "diff-bom",
     "hygiene",
     "verify",
     "export",
