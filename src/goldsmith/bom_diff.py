@@ -13,9 +13,10 @@ from rich.console import Console
 from rich.table import Table
 from rich.text import Text
 
-from goldsmith import bom, manifest, report
+from goldsmith import bom, manifest
 from goldsmith.errors import GoldsmithError
 from goldsmith.manifest import Manifest
+from goldsmith.words import visible
 
 SCHEMA = "goldsmith.bom_diff/1"
 
@@ -218,7 +219,7 @@ def render(diff: Diff, console: Console) -> None:
     for change in diff.changes:
         kind = f"[{_COLOURS[change.kind]}]{change.kind}[/]"
         cells = (change.type, change.name, *(str(each) if each else "-" for each in (change.a, change.b)))
-        table.add_row(kind, *(Text(report.visible(cell)) for cell in cells))
+        table.add_row(kind, *(Text(visible(cell)) for cell in cells))
     if diff.changes:
         console.print(table)
     counts = [(kind, sum(change.kind == kind for change in diff.changes)) for kind in reversed(KINDS)]
