@@ -113,7 +113,7 @@ def _happened(own: Sequence[Difference]) -> str:
 
 
 def _change(each: Difference) -> str:
-    if each.attribute in ("sha256", "digest"):
+    if each.attribute in ("sha256", "sha256_blocks", "digest"):
         return "contents"
     return f"{each.attribute} {say(each.attribute, each.a)} → {say(each.attribute, each.b)}"
 

@@ -3,16 +3,20 @@
 from __future__ import annotations
 
 import datetime
+import json
 import re
 from pathlib import Path
 from typing import Any
 
+import jsonschema
 import pytest
+import yaml
 
 from goldsmith import policy
 from goldsmith.compare import Difference
 from goldsmith.errors import UsageError
 from goldsmith.policy import Rule
+from tests.paths import EXAMPLE, ROOT
 
 LIVE, MIXED = ("live", "live"), ("rest", "live")
 
@@ -234,6 +238,23 @@ def test_the_reference_policy_is_narrow() -> None:
     assert len(
         {(each.section, each.key, each.attribute, each.kind, each.between, each.present_on) for each in rules}
     ) == len(rules)
+
+
+def test_the_published_schema_takes_what_is_loaded_and_no_misspelt_key() -> None:
+    schema = jsonschema.Draft202012Validator(json.loads((ROOT / "docs/schema/policy.schema.json").read_text()))
+    for path in (EXAMPLE / "policy.yml", ROOT / "src/goldsmith/data/policy/debian.yml"):
+        schema.validate(yaml.safe_load(path.read_text()))
+    good = {"section": "files", "key": "/a", "reason": "because it is so"}
+    full = {"owner": "me", "expires": "2027-06-30", "machine": "web*", "group": "webs", "broad": True}
+    schema.validate({"owner": "me", "rules": [{**good, **full}]})
+    for bad in ({**good, "ower": "me"}, {"section": "files", "key": "/a"}, {**good, "broad": "perhaps"}):
+        assert not schema.is_valid({"rules": [bad]})
+
+
+def test_the_policy_that_the_documentation_shows_is_one(tmp_path: Path) -> None:
+    [text] = re.findall(r"```yaml\n(extends: debian.*?)```", (ROOT / "docs/manifest.md").read_text(), re.DOTALL)
+    [shown] = policy.load(write(tmp_path, text), datetime.date(2027, 6, 30)).own
+    assert set(shown.model_dump(exclude_defaults=True)) == set(Rule.model_fields), "each key is shown"
 
 
 def test_an_unknown_reference_is_an_error() -> None:
