@@ -24,6 +24,7 @@ from goldsmith import (
     docker,
     doctor,
     drift_command,
+    drift_report,
     files,
     hygiene,
     hygiene_rules,
@@ -257,17 +258,39 @@ def converge(
     limit: Annotated[str, typer.Option("--limit", "-l", help="Only these hosts: an Ansible pattern.")] = "",
     check: Annotated[bool, typer.Option("--check", "-C", help="Change nothing; show what would change.")] = False,
     diff: Annotated[bool, typer.Option("--diff", "-D", help="Show what changes in files.")] = False,
+    only_drifted: Annotated[
+        str,
+        typer.Option(
+            "--only-drifted",
+            metavar="REFERENCE",
+            help="Only hosts that have drifted from this manifest or target; look at all before and after.",
+            show_default=False,
+        ),
+    ] = "",
+    policy_file: Annotated[
+        Path | None,
+        typer.Option("--policy", help="With --only-drifted: what may differ and why. Default: the project's."),
+    ] = None,
     as_json: JsonOption = False,
     project: ProjectOption = HERE,
 ) -> None:
     """Converge the inventory's live hosts over SSH, with ansible-runner.
 
     Runs the images' playbooks on the hosts. Host keys are checked. Every task's outcome goes to a JSON-lines file
-    in artifacts/converge.
+    in artifacts/converge. With --only-drifted the exit codes are those of `goldsmith drift`, as it is afterwards.
 
     Example:  goldsmith converge --limit web1 --check --diff
     """
     loaded = config.load(project)
+    if only_drifted:
+        outputs = drift_command.Outputs(out, err, as_json=as_json)
+        watcher = _watcher(loaded, only_drifted, limit, policy_file, project)
+        repaired = drift_command.repair(watcher, outputs, loaded, check=check, diff=diff)
+        if as_json:
+            _print_json(repaired.to_json())
+        else:
+            _print_repair(repaired)
+        raise typer.Exit(repaired.exit_code)
     with Progress(err, "converge" + (" (check)" if check else "")) as progress:
         result = converging.converge(loaded, progress, limit=limit, check=check, diff=diff)
     if as_json:
@@ -275,6 +298,25 @@ def converge(
     else:
         _print_hosts(result)
     raise typer.Exit(result.exit_code)
+
+
+def _watcher(
+    loaded: config.Project, reference: str, limit: str, policy_file: Path | None, project: Path
+) -> drifting.Watcher:
+    hosts = inventory.Inventory(loaded.inventory, loaded.root)
+    names = hosts.select(limit)
+    judge = _policy(policy_file, project)
+    return drifting.Watcher(hosts, names, _manifest(reference, project), judge)
+
+
+def _print_repair(repaired: drift_command.Repair) -> None:
+    drift_report.render(repaired.before, out)
+    if repaired.converged:
+        out.print("\nconverged:", style="bold")
+        _print_hosts(repaired.converged)
+    if repaired.after:
+        out.print("\nafterwards:", style="bold")
+        drift_report.render(repaired.after, out)
 
 
 def _print_hosts(result: converging.Result) -> None:
@@ -413,10 +455,7 @@ def drift(
     if watch and plan:
         raise UsageError("--watch and --plan don't go together", hint="look once with --plan")
     loaded = config.load(project)
-    hosts = inventory.Inventory(loaded.inventory, loaded.root)
-    names = hosts.select(limit)
-    judge = _policy(policy_file, project)
-    watcher = drifting.Watcher(hosts, names, _manifest(reference, project), judge)
+    watcher = _watcher(loaded, reference, limit, policy_file, project)
     outputs = drift_command.Outputs(out, err, as_json=as_json, junit=junit, textfile=textfile)
     if watch:
         drift_command.watch(watcher, outputs, watch)
