@@ -271,7 +271,7 @@ def _section(name: str, side_a: Section, side_b: Section) -> Iterator[Difference
         else:
             changed = list(_attributes(name, key, one, other)) if one != other else []
             yield from changed
-            if not changed and (one.get("unreadable") or one.get("password") == "unknown"):
+            if not changed and ("unreadable" in one or one.get("password") == "unknown"):
                 yield Difference(name, key, None, "unreadable", one, other, about=_about(one))
 
 
