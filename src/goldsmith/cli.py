@@ -34,6 +34,7 @@ from goldsmith import (
     proc,
     report,
     resources,
+    sync,
 )
 from goldsmith import collect as collecting
 from goldsmith import compare as comparing
@@ -258,6 +259,7 @@ def converge(
     limit: Annotated[str, typer.Option("--limit", "-l", help="Only these hosts: an Ansible pattern.")] = "",
     check: Annotated[bool, typer.Option("--check", "-C", help="Change nothing; show what would change.")] = False,
     diff: Annotated[bool, typer.Option("--diff", "-D", help="Show what changes in files.")] = False,
+    full: Annotated[bool, typer.Option("--full", help="Run on hosts that are proven in sync, too.")] = False,
     only_drifted: Annotated[
         str,
         typer.Option(
@@ -277,7 +279,9 @@ def converge(
     """Converge the inventory's live hosts over SSH, with ansible-runner.
 
     Runs the images' playbooks on the hosts. Host keys are checked. Every task's outcome goes to a JSON-lines file
-    in artifacts/converge. With --only-drifted the exit codes are those of `goldsmith drift`, as it is afterwards.
+    in artifacts/converge. Hosts on which nothing has changed since, nor in what they are made from, are proven in sync
+    and left out; what of the definition is beyond that proof is named. With --only-drifted the exit codes are those of
+    `goldsmith drift`, as it is afterwards.
 
     Example:  goldsmith converge --limit web1 --check --diff
     """
@@ -292,7 +296,10 @@ def converge(
             _print_repair(repaired)
         raise typer.Exit(repaired.exit_code)
     with Progress(err, "converge" + (" (check)" if check else "")) as progress:
-        result = converging.converge(loaded, progress, limit=limit, check=check, diff=diff)
+        if check:
+            result = converging.converge(loaded, progress, limit=limit, check=True, diff=diff)
+        else:
+            result = sync.run(loaded, progress, limit=limit, diff=diff, full=full)
     if as_json:
         _print_json(result.to_json())
     else:
@@ -328,11 +335,13 @@ def _print_hosts(result: converging.Result) -> None:
     table.add_column("verdict")
     for column in ("ok", "changed", "failed"):
         table.add_column(column, justify="right")
-    colour = {"ok": "green", "changed": "yellow", "failed": "bold red", "unreachable": "bold red"}
+    colour = {"ok": "green", "in sync": "green", "changed": "yellow", "failed": "bold red", "unreachable": "bold red"}
     for host in result.hosts.values():
         verdict = f"[{colour[host.verdict]}]{host.verdict}[/]"
         table.add_row(host.name, verdict, str(host.ok), str(host.changed), str(host.failed))
     out.print(table)
+    for line in sync.lines(result):
+        out.print(escape(line), highlight=False, soft_wrap=True)
     for host in result.hosts.values():
         if host.message:
             task = f' in task "{host.task}"' if host.failed else ""

@@ -11,7 +11,7 @@ from typing import Any, NoReturn
 
 from rich.console import Console
 
-from goldsmith import config, converge, drift, drift_report, files
+from goldsmith import config, converge, drift, drift_report, files, sync
 from goldsmith.drift import Result, Watcher
 from goldsmith.progress import Progress
 
@@ -113,5 +113,9 @@ def repair(watcher: Watcher, outputs: Outputs, project: config.Project, *, check
     if not drifted:
         return Repair(before)
     with Progress(outputs.err, "converge" + (" (check)" if check else "")) as progress:
-        converged = converge.converge(project, progress, limit=",".join(drifted), check=check, diff=diff)
+        chosen = ",".join(drifted)
+        if check:
+            converged = converge.converge(project, progress, limit=chosen, check=True, diff=diff)
+        else:
+            converged = sync.run(project, progress, limit=chosen, diff=diff, full=True)
     return Repair(before, converged, None if check or converged.error else look(watcher, outputs))

@@ -33,15 +33,16 @@ def fleet(tmp_path_factory: pytest.TempPathFactory, base: str) -> Iterator[tuple
     (folder / "goldsmith.yml").write_text("images:\n  small:\n    playbook: site.yml\ninventory: hosts.ini\n")
     (folder / "hosts.ini").write_text(f"[web]\nweb1\nweb2\n[down]\n{GONE}")
     (folder / "site.yml").write_text(SITE)
-    with Lab(folder / "lab", base, ["web1", "web2"]) as lab:
-        sockets = {"ANSIBLE_SSH_CONTROL_PATH_DIR": str(folder / "cp")}
+    apart = tmp_path_factory.mktemp("lab")
+    with Lab(apart, base, ["web1", "web2"]) as lab:
+        sockets = {"ANSIBLE_SSH_CONTROL_PATH_DIR": str(apart / "cp")}
         goldsmith = Goldsmith(folder, {**lab.environment, **sockets})
         try:
             goldsmith("converge", "--limit", "web")
             goldsmith("collect", "ssh:web1", "--output", "good.json")
             yield goldsmith, lab
         finally:
-            for socket in (folder / "cp").glob("*"):
+            for socket in (apart / "cp").glob("*"):
                 proc.run(["ssh", "-o", f"ControlPath={socket}", "-O", "exit", "-"], check=False)
 
 
@@ -50,10 +51,10 @@ def verdicts(told: dict[str, dict[str, dict[str, str]]]) -> dict[str, str]:
 
 
 def test_hosts_of_one_definition_are_in_sync(fleet: tuple[Goldsmith, Lab]) -> None:
-    goldsmith, _ = fleet
+    goldsmith, lab = fleet
     told = goldsmith.json("drift", "good.json", "--limit", "web")
     assert verdicts(told) == {"web1": "in sync", "web2": "in sync"}
-    assert list((goldsmith.project / "cp").glob("goldsmith-*")), "no connection was kept open"
+    assert list((lab.folder / "cp").glob("goldsmith-*")), "no connection was kept open"
 
 
 def test_a_change_by_hand_is_named_planned_and_repaired(fleet: tuple[Goldsmith, Lab]) -> None:
@@ -95,6 +96,61 @@ def test_what_the_definition_does_not_know_needs_a_person(fleet: tuple[Goldsmith
     finally:
         lab.execute("web2", "rm -f /etc/cron.d/foreign")
         goldsmith("converge", "--limit", "web2")
+
+
+RECORD = "/var/lib/goldsmith.record.json"
+
+
+def converged(goldsmith: Goldsmith, *arguments: str) -> str:
+    """The verdict of a converge of web1."""
+    told = goldsmith.json("converge", "--limit", "web1", *arguments)
+    assert told["unprovable"] == []
+    return str(told["hosts"]["web1"]["verdict"])
+
+
+def test_a_host_on_which_nothing_changed_is_proven_in_sync(fleet: tuple[Goldsmith, Lab]) -> None:
+    goldsmith, lab = fleet
+    assert converged(goldsmith, "--full") == "ok"
+    assert lab.execute("web1", f"stat -c '%a %U' {RECORD}").text == "600 root"
+    done = goldsmith("converge", "--limit", "web1")
+    assert "in sync: nothing has changed there, and nothing was run; --full does" in done.stdout
+    assert "Greet" not in done.stderr
+    # The record is no difference.
+    assert goldsmith.json("drift", "good.json", "--limit", "web1")["exit_code"] == 0
+
+    lab.execute("web1", "echo by hand > /etc/goldsmith-drift")
+    assert converged(goldsmith) == "changed"
+    assert converged(goldsmith) == "in sync"
+    lab.execute("web1", "systemctl stop apt-daily.timer")  # no file tells of this
+    assert converged(goldsmith) == "ok"
+    lab.execute("web1", "systemctl start apt-daily.timer")
+    hosts = goldsmith.project / "hosts.ini"
+    before = hosts.read_text()
+    hosts.write_text(f"{before}[web:vars]\ngreeting=s3cret\n")
+    try:
+        assert converged(goldsmith) == "ok"
+        assert converged(goldsmith) == "in sync"
+        assert "s3cret" not in lab.execute("web1", f"cat {RECORD}").text
+    finally:
+        hosts.write_text(before)
+    assert converged(goldsmith) == "ok"
+    lab.execute("web1", f"chmod 644 {RECORD}")
+    assert converged(goldsmith) == "ok"
+
+
+def test_what_is_beyond_proof_is_named_and_runs_in_full(fleet: tuple[Goldsmith, Lab]) -> None:
+    goldsmith, _ = fleet
+    site = goldsmith.project / "site.yml"
+    before = site.read_text()
+    site.write_text(before + "    - name: Ask\n      ansible.builtin.debug: {msg: \"{{ lookup('env', 'HOME') }}\"}\n")
+    try:
+        for _ in range(2):
+            told = goldsmith.json("converge", "--limit", "web1")
+            assert told["hosts"]["web1"]["verdict"] == "ok"
+            [named] = told["unprovable"]
+            assert named.startswith(f"{site}:{before.count(chr(10)) + 2}: lookup env: ")
+    finally:
+        site.write_text(before)
 
 
 def test_a_host_that_cannot_be_read_is_unprovable(fleet: tuple[Goldsmith, Lab], tmp_path: Path) -> None:

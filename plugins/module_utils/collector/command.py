@@ -10,7 +10,7 @@ import json
 import os
 import sys
 
-from . import archive, document, expect, tree
+from . import archive, document, expect, record, tree
 
 
 def arguments():
@@ -23,7 +23,13 @@ def arguments():
         choices=[document.LIVE, document.REST],
         help="live adds what runs now, and needs --root / (default: live for /, else rest)",
     )
-    parser.add_argument(
+    less = parser.add_mutually_exclusive_group()
+    less.add_argument(
+        "--record",
+        action="store_true",
+        help="print only a digest of all that the manifest holds, and what the last converge left (see record.py)",
+    )
+    less.add_argument(
         "--expect",
         action="store_true",
         help="print only what differs from the expectation (see expect.py) on standard input",
@@ -51,6 +57,8 @@ def main(argv=None):
             manifest = document.collect(tree.DirectoryTree(options.root), scope)
         if expected is not None:
             manifest = expect.answer(manifest, expected)
+        if options.record:
+            manifest = record.answer(manifest)
         sys.stdout.write(document.canonical(manifest) + "\n")
         sys.stdout.flush()
     except (OSError, archive.ArchiveError) as error:
