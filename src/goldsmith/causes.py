@@ -266,8 +266,9 @@ class _Sorting:
                 self.give("files", path, self.of(parent))
         inside: dict[str, set[Name | None]] = {}
         for path in reversed(self.keys.get("files", ())):
-            if not self.of(path) and self.side("files", path) and len(inside.get(path, ())) == 1:
-                self.give("files", path, next(iter(inside[path])))
+            causes = inside.get(path, {None})
+            if self.side("files", path) and None not in causes:
+                self.give("files", path, min(filter(None, causes)))
             inside.setdefault(posixpath.dirname(path), set()).add(self.of(path))
 
     def _origins(self, path: str) -> Iterator[str]:

@@ -20,6 +20,7 @@ from goldsmith import build as building
 from goldsmith import (
     build_disk,
     build_together,
+    comparing,
     config,
     docker,
     doctor,
@@ -32,12 +33,10 @@ from goldsmith import (
     manifest,
     policy,
     proc,
-    report,
     resources,
     sync,
 )
 from goldsmith import collect as collecting
-from goldsmith import compare as comparing
 from goldsmith import converge as converging
 from goldsmith import drift as drifting
 from goldsmith import export as exporting
@@ -381,39 +380,60 @@ def collect(
 
 
 def _collected(target: collecting.Target, project: Path) -> manifest.Manifest:
-    hosts = None
-    if target.kind == "ssh":
-        loaded = config.load(project)
-        hosts = inventory.Inventory(loaded.inventory, loaded.root)
+    hosts = _inventory(project) if target.kind == "ssh" else None
     with err.status(f"collecting {target}"):
         return collecting.collect(target, hosts)
 
 
 @app.command()
 def compare(
-    a: Annotated[str, typer.Argument(help="A manifest file, or a target as `goldsmith collect` takes it.")],
-    b: Annotated[str, typer.Argument(help="The other.")],
+    reference: Annotated[
+        str, typer.Argument(metavar="A", help="A manifest file, or a target as `goldsmith collect` takes it.")
+    ],
+    others: Annotated[
+        list[str],
+        typer.Argument(
+            metavar="B...", help="The other; or many, each against A. A folder stands for the manifests in it."
+        ),
+    ],
     policy_file: Annotated[
         Path | None, typer.Option("--policy", help="What may differ and why. Default: the project's, else Debian's.")
+    ] = None,
+    files_too: Annotated[bool, typer.Option("--files", help="List the differences below each cause.")] = False,
+    show: Annotated[
+        list[str] | None,
+        typer.Option("--show", metavar="PATH", help="Only a diff of this file, fetched from both; may be repeated."),
     ] = None,
     as_json: JsonOption = False,
     project: ProjectOption = HERE,
 ) -> None:
-    """Compare two machines: every difference, explained by policy or not.
+    """Compare two machines, or many with one: every difference, explained by policy or not, grouped by cause.
 
-    Ends with 0 when nothing is unexplained, 3 when something is, 1 on an error, 2 on wrong usage.
+    Ends with 0 when nothing is unexplained, 3 when something is, 1 on an error, 2 on wrong usage. With --show both
+    must be targets; secrets in the files are masked.
 
-    Example:  goldsmith compare docker-image:goldsmith/web ssh:web1
+    Examples:  goldsmith compare docker-image:goldsmith/web ssh:web1
+               goldsmith compare web.json manifests/
+               goldsmith compare ssh:web1 ssh:web2 --show /etc/nginx/nginx.conf
     """
+    if show:
+        if len(others) != 1:
+            raise UsageError("--show compares the contents of two machines", hint="name two")
+        code = comparing.contents(reference, others[0], show, lambda: _inventory(project), as_json=as_json)
+        raise typer.Exit(code)
     judge = _policy(policy_file, project)
-    one, other = (_manifest(text, project) for text in (a, b))
-    found = comparing.compare(one, other, judge)
-    if as_json:
-        _print_json(report.to_json(found))
-    else:
-        report.render(found, out)
-    if not found.ok:
-        raise typer.Exit(UNEXPLAINED)
+    known = project != HERE or (HERE / config.FILE_NAME).exists()
+    groups = comparing.groups(judge, config.load(project) if known else None)
+
+    def load(text: str) -> manifest.Manifest:
+        return _manifest(text, project)
+
+    raise typer.Exit(comparing.machines(reference, others, judge, load, groups, out, files=files_too, as_json=as_json))
+
+
+def _inventory(project: Path) -> inventory.Inventory:
+    loaded = config.load(project)
+    return inventory.Inventory(loaded.inventory, loaded.root)
 
 
 def _policy(given: Path | None, project: Path) -> policy.Policy:

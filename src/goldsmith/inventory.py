@@ -104,6 +104,10 @@ class Inventory:
         """Names of all groups."""
         return sorted(self._hosts.groups)
 
+    def groups_of_hosts(self) -> dict[str, list[str]]:
+        """Host -> names of the groups that it is in, itself or by their children."""
+        return {host.name: [group.name for group in host.get_groups()] for host in self._hosts.get_hosts()}
+
     def require(self, name: str) -> None:
         """Check that there is such a host.
 

@@ -28,10 +28,18 @@ KEEP = 256 << 20
 _SECTIONS, _WARNINGS = b',"sections":', b',"warnings":'
 
 
-def judge(reference: Manifest, paths: Sequence[Path], policy: Policy, groups: Groups | None = None) -> Fleet:
-    """Compare the manifests in these files with a reference. A machine is called as its file is, without the ending;
-    as the whole path where two files have one name. A file that can't be read, or holds no manifest, is told in
-    `unread`."""
+def judge(
+    reference: Manifest,
+    paths: Sequence[Path],
+    policy: Policy,
+    groups: Groups | None = None,
+    others: Iterable[Manifest] = (),
+) -> Fleet:
+    """Compare the manifests in these files, and others, with a reference.
+
+    A machine is called as its file is, without the ending; as the whole path where two files have one name. A file that
+    can't be read, or holds no manifest, is told in `unread`.
+    """
     reader = Reader()
     judgement = Judgement(reference, policy, groups)
     unread = []
@@ -42,6 +50,8 @@ def judge(reference: Manifest, paths: Sequence[Path], policy: Policy, groups: Gr
             judgement.add(reader.read(path, name))
         except GoldsmithError as error:
             unread.append((name, error.message))
+    for each in others:
+        judgement.add(each)
     return replace(judgement.fleet(), unread=tuple(unread))
 
 

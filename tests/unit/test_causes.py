@@ -307,6 +307,11 @@ def test_a_folder_is_of_what_lies_in_it() -> None:
     """A package whose folder another one shares, so that it is nobody's."""
     b = {"packages": {"x": package("1")}, "files": {"/usr/share/x": FOLDER, "/usr/share/x/a": of("x")}}
     assert lines({}, b) == ["package x 1 only on B: 2 files"]
+    b["packages"]["y"] = package("2")
+    b["files"]["/usr/share/x/b"] = of("y")
+    assert lines({}, b) == ["package x 1 only on B: 2 files", "package y 2 only on B: 1 file"]
+    b["files"]["/usr/share/x/c"] = FILE
+    assert "folder /usr/share/x only on B: 1 file" in lines({}, b)
 
 
 def test_identity_and_what_cannot_be_read() -> None:

@@ -102,3 +102,34 @@ def test_output_that_is_cut_off_is_no_traceback(manifests: tuple[Path, Path]) ->
     command = f"{sys.executable} -m goldsmith compare {manifests[0]} {manifests[0]} --json | true"
     done = subprocess.run(["sh", "-c", command], cwd=EXAMPLE, capture_output=True, text=True, check=False)
     assert "Traceback" not in done.stderr
+
+
+def test_compare_of_many_groups_equal_machines(manifests: tuple[Path, Path], tmp_path: Path) -> None:
+    fleet = tmp_path / "fleet"
+    fleet.mkdir()
+    for name in ("web1", "web2"):
+        (fleet / f"{name}.json").write_bytes(manifests[0].read_bytes())
+    done = run("compare", str(manifests[0]), str(fleet))
+    assert "EQUAL  2 machines: web1, web2" in done.stdout
+    assert "is the same on web1, web2, and each must have its own" in done.stdout
+    assert done.returncode == 3
+    (fleet / "web2.json").write_bytes(manifests[1].read_bytes())
+    done = run("compare", str(manifests[0]), str(fleet), "--json")
+    found = json.loads(done.stdout)
+    assert done.returncode == 1, "not all could be read"
+    assert [state["machines"] for state in found["states"]] == [["web1"]]
+    assert [(each["machine"], "edited or damaged" in each["why"]) for each in found["unread"]] == [("web2", True)]
+
+
+def test_show_tells_the_contents_of_two_targets(tmp_path: Path) -> None:
+    for name in ("a", "b"):
+        (tmp_path / name).mkdir()
+        (tmp_path / name / "x").write_text(f"token={name}\n")
+    done = run("compare", f"dir:{tmp_path}/a", f"dir:{tmp_path}/b", "--show", "/x")
+    assert done.returncode == 3
+    assert done.stdout.splitlines()[-2:] == ["-token=[masked 1]", "+token=[masked 2]"]
+    done = run("compare", f"dir:{tmp_path}/a", f"dir:{tmp_path}/a", "--show", "/x", "--json")
+    assert (done.returncode, json.loads(done.stdout)[0]["equal"]) == (0, True)
+    done = run("compare", "a.json", f"dir:{tmp_path}/a", "--show", "/x")
+    assert done.returncode == 2
+    assert "only a manifest" in done.stderr

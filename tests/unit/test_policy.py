@@ -3,16 +3,20 @@
 from __future__ import annotations
 
 import datetime
+import json
 import re
 from pathlib import Path
 from typing import Any
 
+import jsonschema
 import pytest
+import yaml
 
 from goldsmith import policy
 from goldsmith.compare import Difference
 from goldsmith.errors import UsageError
 from goldsmith.policy import Rule
+from tests.paths import EXAMPLE, ROOT
 
 LIVE, MIXED = ("live", "live"), ("rest", "live")
 
@@ -234,6 +238,17 @@ def test_the_reference_policy_is_narrow() -> None:
     assert len(
         {(each.section, each.key, each.attribute, each.kind, each.between, each.present_on) for each in rules}
     ) == len(rules)
+
+
+def test_the_published_schema_takes_what_is_loaded_and_no_misspelt_key() -> None:
+    schema = jsonschema.Draft202012Validator(json.loads((ROOT / "docs/schema/policy.schema.json").read_text()))
+    for path in (EXAMPLE / "policy.yml", ROOT / "src/goldsmith/data/policy/debian.yml"):
+        schema.validate(yaml.safe_load(path.read_text()))
+    good = {"section": "files", "key": "/a", "reason": "because it is so"}
+    full = {"owner": "me", "expires": "2027-06-30", "machine": "web*", "group": "webs", "broad": True}
+    schema.validate({"owner": "me", "rules": [{**good, **full}]})
+    for bad in ({**good, "ower": "me"}, {"section": "files", "key": "/a"}, {**good, "broad": "perhaps"}):
+        assert not schema.is_valid({"rules": [bad]})
 
 
 def test_an_unknown_reference_is_an_error() -> None:
