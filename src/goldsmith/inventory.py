@@ -118,10 +118,6 @@ class Inventory:
         if name not in known:
             raise UsageError(f'the inventory {self._source} has no host "{name}"', hint=nearest(name, known))
 
-    def groups_of(self, name: str) -> list[str]:
-        """Names of the groups that the host is in."""
-        return sorted(group.name for group in self._hosts.get_host(name).get_groups())
-
     def ssh(self, name: str, *, standing: bool = False) -> Connection:
         """How Ansible would reach the host: variables before environment before ansible.cfg before defaults. With
         `standing`, over a connection that stays open as long as Ansible's own (`ssh_args`, 60 s), and is used again.

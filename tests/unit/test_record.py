@@ -138,6 +138,9 @@ def test_inputs_change_with_what_a_host_is_made_from(project: Project, monkeypat
     (project.root / "roles/one/tasks/main.yml").write_text("[]\n")
     assert inputs(project)["web2"] != changed["web2"]
     again = inputs(project)
+    with monkeypatch.context() as elsewhere:  # a variable need not stand in the project: inventories ask other systems
+        elsewhere.setattr(Inventory, "resolved", lambda _self, _name: {"password": "another"})
+        assert inputs(project) != again
     monkeypatch.setenv("ANSIBLE_HASH_BEHAVIOUR", "merge")
     assert inputs(project) != again
     monkeypatch.delenv("ANSIBLE_HASH_BEHAVIOUR")
