@@ -28,6 +28,7 @@ from goldsmith import (
     docker,
     doctor,
     drift_command,
+    drift_report,
     files,
     hygiene,
     hygiene_rules,
@@ -36,6 +37,7 @@ from goldsmith import (
     policy,
     proc,
     resources,
+    sync,
 )
 from goldsmith import build as building
 from goldsmith import collect as collecting
@@ -261,24 +263,71 @@ def converge(
     limit: Annotated[str, typer.Option("--limit", "-l", help="Only these hosts: an Ansible pattern.")] = "",
     check: Annotated[bool, typer.Option("--check", "-C", help="Change nothing; show what would change.")] = False,
     diff: Annotated[bool, typer.Option("--diff", "-D", help="Show what changes in files.")] = False,
+    full: Annotated[bool, typer.Option("--full", help="Run on hosts that are proven in sync, too.")] = False,
+    only_drifted: Annotated[
+        str,
+        typer.Option(
+            "--only-drifted",
+            metavar="REFERENCE",
+            help="Only hosts that have drifted from this manifest or target; look at all before and after.",
+            show_default=False,
+        ),
+    ] = "",
+    policy_file: Annotated[
+        Path | None,
+        typer.Option("--policy", help="With --only-drifted: what may differ and why. Default: the project's."),
+    ] = None,
     as_json: JsonOption = False,
     project: ProjectOption = HERE,
 ) -> None:
     """Converge the inventory's live hosts over SSH, with ansible-runner.
 
     Runs the images' playbooks on the hosts. Host keys are checked. Every task's outcome goes to a JSON-lines file
-    in artifacts/converge.
+    in artifacts/converge. Hosts on which nothing has changed since, nor in what they are made from, are proven in sync
+    and left out; what of the definition is beyond that proof is named. With --only-drifted the exit codes are those of
+    `goldsmith drift`, as it is afterwards.
 
     Example:  goldsmith converge --limit web1 --check --diff
     """
     loaded = config.load(project)
+    if only_drifted:
+        outputs = drift_command.Outputs(out, err, as_json=as_json)
+        watcher = _watcher(loaded, only_drifted, limit, policy_file, project)
+        repaired = drift_command.repair(watcher, outputs, loaded, check=check, diff=diff)
+        if as_json:
+            _print_json(repaired.to_json())
+        else:
+            _print_repair(repaired)
+        raise typer.Exit(repaired.exit_code)
     with Progress(err, "converge" + (" (check)" if check else "")) as progress:
-        result = converging.converge(loaded, progress, limit=limit, check=check, diff=diff)
+        if check:
+            result = converging.converge(loaded, progress, limit=limit, check=True, diff=diff)
+        else:
+            result = sync.run(loaded, progress, limit=limit, diff=diff, full=full)
     if as_json:
         _print_json(result.to_json())
     else:
         _print_hosts(result)
     raise typer.Exit(result.exit_code)
+
+
+def _watcher(
+    loaded: config.Project, reference: str, limit: str, policy_file: Path | None, project: Path
+) -> drifting.Watcher:
+    hosts = inventory.Inventory(loaded.inventory, loaded.root)
+    names = hosts.select(limit)
+    judge = _policy(policy_file, project)
+    return drifting.Watcher(hosts, names, _manifest(reference, project), judge)
+
+
+def _print_repair(repaired: drift_command.Repair) -> None:
+    drift_report.render(repaired.before, out)
+    if repaired.converged:
+        out.print("\nconverged:", style="bold")
+        _print_hosts(repaired.converged)
+    if repaired.after:
+        out.print("\nafterwards:", style="bold")
+        drift_report.render(repaired.after, out)
 
 
 def _print_hosts(result: converging.Result) -> None:
@@ -290,11 +339,13 @@ def _print_hosts(result: converging.Result) -> None:
     table.add_column("verdict")
     for column in ("ok", "changed", "failed"):
         table.add_column(column, justify="right")
-    colour = {"ok": "green", "changed": "yellow", "failed": "bold red", "unreachable": "bold red"}
+    colour = {"ok": "green", "in sync": "green", "changed": "yellow", "failed": "bold red", "unreachable": "bold red"}
     for host in result.hosts.values():
         verdict = f"[{colour[host.verdict]}]{host.verdict}[/]"
         table.add_row(host.name, verdict, str(host.ok), str(host.changed), str(host.failed))
     out.print(table)
+    for line in sync.lines(result):
+        out.print(escape(line), highlight=False, soft_wrap=True)
     for host in result.hosts.values():
         if host.message:
             task = f' in task "{host.task}"' if host.failed else ""
@@ -445,10 +496,7 @@ def drift(
     if watch and plan:
         raise UsageError("--watch and --plan don't go together", hint="look once with --plan")
     loaded = config.load(project)
-    hosts = inventory.Inventory(loaded.inventory, loaded.root)
-    names = hosts.select(limit)
-    judge = _policy(policy_file, project)
-    watcher = drifting.Watcher(hosts, names, _manifest(reference, project), judge)
+    watcher = _watcher(loaded, reference, limit, policy_file, project)
     outputs = drift_command.Outputs(out, err, as_json=as_json, junit=junit, textfile=textfile)
     if watch:
         drift_command.watch(watcher, outputs, watch)

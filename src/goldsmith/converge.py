@@ -22,7 +22,7 @@ _ANSI = re.compile(r"\x1b\[[0-9;]*m")
 
 @dataclass
 class Host:
-    """What became of one host. `verdict`: ok, changed, failed or unreachable."""
+    """What became of one host. `verdict`: ok, changed, failed, unreachable, or in sync, if nothing was run there."""
 
     name: str
     ok: int = 0
@@ -30,6 +30,7 @@ class Host:
     failed: int = 0
     skipped: int = 0
     unreachable: bool = False
+    in_sync: bool = False
     task: str = ""
     message: str = ""
     hint: str = ""
@@ -40,17 +41,23 @@ class Host:
             return "unreachable"
         if self.failed:
             return "failed"
+        if self.in_sync:
+            return "in sync"
         return "changed" if self.changed else "ok"
 
 
 @dataclass
 class Result:
-    """One run over all hosts. `error` is set when Ansible stopped before any task, as for a syntax error."""
+    """One run over all hosts. `error` is set when Ansible stopped before any task, as for a syntax error.
+
+    `unprovable` is what of the definition is beyond proof of sync, as file:line and why.
+    """
 
     hosts: dict[str, Host] = field(default_factory=dict)
     events: Path | None = None
     seconds: float = 0.0
     error: ansible_output.Failure | None = None
+    unprovable: list[str] = field(default_factory=list)
 
     @property
     def exit_code(self) -> int:
@@ -66,6 +73,7 @@ class Result:
             "events": str(self.events) if self.events else None,
             "seconds": round(self.seconds, 1),
             "error": str(self.error) if self.error else None,
+            "unprovable": self.unprovable,
             "exit_code": self.exit_code,
         }
 

@@ -55,12 +55,17 @@ def content_key(definition: str, base: str, tools: dict[str, str], templates: It
 def tool_versions() -> dict[str, str]:
     """Versions of what builds and converges. Those of Python packages are read, not asked for: a cached
     build has less than a second."""
-    versions = {name: importlib.metadata.version(name) for name in ("ansible", "ansible-core", "goldsmith")}
+    versions = converging_versions()
     with contextlib.suppress(importlib.metadata.PackageNotFoundError):
         versions["mitogen"] = importlib.metadata.version("mitogen")
     packer = proc.run(["packer", "version"], env={"CHECKPOINT_DISABLE": "1"}).text.splitlines()
     versions["packer"] = packer[0].removeprefix("Packer v")
     return versions
+
+
+def converging_versions() -> dict[str, str]:
+    """Versions of what converges."""
+    return {name: importlib.metadata.version(name) for name in ("ansible", "ansible-core", "goldsmith")}
 
 
 def ansible_environment(root: Path) -> dict[str, str]:
@@ -117,7 +122,9 @@ def _files(folder: Path, ignored: set[Path]) -> Iterator[Path]:
             for name in folders
             if not name.startswith(".") and name not in SKIPPED_FOLDERS and here / name not in ignored
         )
-        yield from (here / name for name in sorted(names) if not name.startswith(".") and here / name not in ignored)
+        paths = (here / name for name in sorted(names) if not name.startswith("."))
+        # A socket or a FIFO reaches no machine, and can't be read.
+        yield from (path for path in paths if path not in ignored and (path.is_symlink() or path.is_file()))
 
 
 def _mode(path: Path) -> str:

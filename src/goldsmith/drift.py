@@ -94,7 +94,7 @@ class Watcher:
         self.names = names
         self._reference = reference
         self._policy = policy
-        self._groups = {name: hosts.groups_of(name) for name in names}
+        self._groups = hosts.groups_of_hosts()
         self._expectation = Expectation(reference)
         self._argv = [
             collect.over_ssh(hosts.ssh(name, standing=True), collect.Target("ssh", name), "--expect") for name in names

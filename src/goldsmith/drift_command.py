@@ -7,11 +7,11 @@ import sys
 import time
 from dataclasses import dataclass
 from pathlib import Path
-from typing import NoReturn
+from typing import Any, NoReturn
 
 from rich.console import Console
 
-from goldsmith import config, drift, drift_report, files
+from goldsmith import config, converge, drift, drift_report, files, sync
 from goldsmith.drift import Result, Watcher
 from goldsmith.progress import Progress
 
@@ -76,3 +76,46 @@ def watch(watcher: Watcher, outputs: Outputs, seconds: int) -> NoReturn:
                 outputs.out.print(change, markup=False, highlight=False, soft_wrap=True)
         before = result
         time.sleep(max(0.0, start + seconds - time.monotonic()))
+
+
+@dataclass(frozen=True)
+class Repair:
+    """Converging only what has drifted: what was seen before, what the converge did, and what was seen after it.
+
+    `converged` is None where nothing had drifted, `after` also where the converge was to change nothing.
+    """
+
+    before: Result
+    converged: converge.Result | None = None
+    after: Result | None = None
+
+    @property
+    def exit_code(self) -> int:
+        """That of the last look; but 1 where the converge failed."""
+        if self.converged and self.converged.exit_code == 1:
+            return 1
+        return (self.after or self.before).exit_code
+
+    def to_json(self) -> dict[str, Any]:
+        """The form of `goldsmith converge --only-drifted --json`."""
+        return {
+            "before": drift_report.to_json(self.before),
+            "converge": self.converged.to_json() if self.converged else None,
+            "after": drift_report.to_json(self.after) if self.after else None,
+            "exit_code": self.exit_code,
+        }
+
+
+def repair(watcher: Watcher, outputs: Outputs, project: config.Project, *, check: bool, diff: bool) -> Repair:
+    """Look, converge the hosts that have drifted and no others, and look again. With `check` nothing is changed."""
+    before = look(watcher, outputs)
+    drifted = before.names("drifted")
+    if not drifted:
+        return Repair(before)
+    with Progress(outputs.err, "converge" + (" (check)" if check else "")) as progress:
+        chosen = ",".join(drifted)
+        if check:
+            converged = converge.converge(project, progress, limit=chosen, check=True, diff=diff)
+        else:
+            converged = sync.run(project, progress, limit=chosen, diff=diff, full=True)
+    return Repair(before, converged, None if check or converged.error else look(watcher, outputs))

@@ -118,10 +118,6 @@ class Inventory:
         if name not in known:
             raise UsageError(f'the inventory {self._source} has no host "{name}"', hint=nearest(name, known))
 
-    def groups_of(self, name: str) -> list[str]:
-        """Names of the groups that the host is in."""
-        return sorted(group.name for group in self._hosts.get_host(name).get_groups())
-
     def ssh(self, name: str, *, standing: bool = False) -> Connection:
         """How Ansible would reach the host: variables before environment before ansible.cfg before defaults. With
         `standing`, over a connection that stays open as long as Ansible's own (`ssh_args`, 60 s), and is used again.
@@ -162,6 +158,13 @@ class Inventory:
         parts = [self._yaml(role / part / "main.yml") for part in ("defaults", "vars")]
         return self._templated({**parts[0], **self.raw(name), **parts[1]}, lambda _key: True, undefined=True)
 
+    def resolved(self, name: str) -> dict[str, Any]:
+        """All variables that the inventory gives a host, as plain values. Those whose template needs what only a
+        running play knows stay templates. They may hold secrets."""
+        raw = {key: value for key, value in self.raw(name).items() if key not in _OF_ANSIBLE}
+        filled = self._templated(raw, lambda _key: True, undefined=True)
+        return {**{str(key): _plain(value) for key, value in raw.items()}, **filled}
+
     def _yaml(self, path: Path) -> dict[str, Any]:
         if not path.is_file():
             return {}
@@ -191,6 +194,10 @@ class Inventory:
                 if not undefined:
                     raise
         return found
+
+
+_OF_ANSIBLE = frozenset({"ansible_playbook_python", "environment", "hostvars", "omit", "vars"})
+"""What Ansible puts among a host's variables, and is another in each run, or everything once more."""
 
 
 def _plain(value: Any) -> Any:

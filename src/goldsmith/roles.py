@@ -27,7 +27,7 @@ def of_host(
 
     found: dict[str, Path] = {}
     try:
-        path = _path(project, playbook)
+        path = playbook_path(project, playbook)
         loaded = Playbook.load(path, variable_manager=hosts.manager, loader=hosts.loader)
         variables = {**hosts.raw(name), **extra}
         for play in loaded.get_plays():
@@ -41,7 +41,8 @@ def of_host(
     return found
 
 
-def _path(project: config.Project, playbook: str) -> str:
+def playbook_path(project: config.Project, playbook: str) -> str:
+    """Where a playbook lies. Raises UsageError when a collection has none of that name."""
     if not config.is_collection_name(playbook):
         return str(project.root / playbook)
     from ansible.utils.collection_loader._collection_finder import _get_collection_playbook_path  # noqa: PLC0415

@@ -72,7 +72,7 @@ def test_first_converge_changes_hosts_and_writes_events(converged: dict[str, Any
 
 
 def test_check_and_converge_again_change_nothing(converged: dict[str, Any], goldsmith: Goldsmith) -> None:
-    for arguments in (["converge", "--check", "--diff", "--limit", "web1"], ["converge", "--limit", "web1"]):
+    for arguments in (["converge", "--check", "--diff", "--limit", "web1"], ["converge", "--full", "--limit", "web1"]):
         result = goldsmith.json(*arguments)
         assert {name: host["changed"] for name, host in result["hosts"].items()} == {"web1": 0}
 

@@ -1,5 +1,6 @@
 """The definition's digest: whatever can reach the image changes it, and nothing else does."""
 
+import os
 from collections.abc import Callable
 from pathlib import Path
 
@@ -59,6 +60,12 @@ def test_stays_with_what_cannot_reach_the_image(project: config.Project, name: s
     before = digest(project)
     (project.root / name).parent.mkdir(parents=True, exist_ok=True)
     (project.root / name).write_text("other\n")
+    assert digest(project) == before
+
+
+def test_what_is_no_file_is_left_out(project: config.Project) -> None:
+    before = digest(project)
+    os.mkfifo(project.root / "app/fifo")
     assert digest(project) == before
 
 

@@ -110,4 +110,3 @@ def test_patterns_select_hosts(inventory: Inventory) -> None:
     with pytest.raises(UsageError, match='no host matches "nothing"') as error:
         inventory.select("nothing")
     assert "web1, box" in error.value.hint
-    assert inventory.groups_of("web1") == ["all", "web"]

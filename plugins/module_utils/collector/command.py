@@ -11,7 +11,7 @@ import json
 import os
 import sys
 
-from . import cache, document, expect, tree
+from . import cache, document, expect, record, tree
 
 
 def arguments():
@@ -25,7 +25,13 @@ def arguments():
         choices=[document.LIVE, document.REST],
         help="live adds what runs now, and needs --root / (default: live for /, else rest)",
     )
-    parser.add_argument(
+    less = parser.add_mutually_exclusive_group()
+    less.add_argument(
+        "--record",
+        action="store_true",
+        help="print only a digest of all that the manifest holds, and what the last converge left (see record.py)",
+    )
+    less.add_argument(
         "--expect",
         action="store_true",
         help="print only what differs from the expectation (see expect.py) on standard input",
@@ -70,10 +76,11 @@ def main(argv=None):
             manifest = document.collect(tree.DirectoryTree(options.root, kept), scope)
             if kept:
                 cache.save(kept)
-        if expected is None:
+        if expected is None and not options.record:
             sys.stdout.writelines(manifest.pieces())
         else:
-            sys.stdout.write(document.canonical(expect.answer(manifest, expected)))
+            answer = manifest if expected is None else expect.answer(manifest, expected)
+            sys.stdout.write(document.canonical(record.answer(answer) if options.record else answer))
         sys.stdout.write("\n")
         sys.stdout.flush()
     except (OSError, tree.SourceError) as error:

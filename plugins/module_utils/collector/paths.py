@@ -14,6 +14,10 @@ import re
 # Nothing at or below these is recorded: kernel views, and what does not outlive a boot.
 _VOLATILE = frozenset(["/proc", "/sys", "/dev", "/run", "/tmp", "/var/tmp", "/var/run", "/var/lock"])  # noqa: S108
 
+# What `goldsmith converge` leaves on a live host about itself (see record.py), and that file in the making.
+RECORD = "/var/lib/goldsmith.record.json"
+_VOLATILE |= frozenset([RECORD, RECORD + ".new"])
+
 # Nor what Ansible keeps of a module (this one, perhaps) while it runs.
 _VOLATILE_ANYWHERE = "/.ansible/tmp"
 
