@@ -2,7 +2,7 @@
 
     python benchmarks/collect.py [--runs N] [--image IMAGE] [--packages NAME...] [--json]
 
-The machine is a container of IMAGE with some packages more, so that it holds 400 MB or more; all files lie in memory
+The machine is a container of IMAGE with some packages more, so that it holds about 400 MB; all files lie in memory
 already. Against each other, each measured inside the machine:
 
 peer    find / -xdev -type f -print0 | xargs -0 sha256sum

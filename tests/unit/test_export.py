@@ -138,7 +138,7 @@ def test_a_file_that_is_no_whole_disk(
         export.disk(path)
 
 
-ACL = {"system.posix_acl_access": "sha256:1"}
+ACL = "user::rwx,group::r-x,group:adm:r-x,mask::r-x,other::r-x"
 CAPABILITY = {"security.capability": "sha256:2"}
 
 
@@ -151,8 +151,9 @@ CAPABILITY = {"security.capability": "sha256:2"}
         (Difference("files", "/etc/mtab", "target", "changed", "../proc/self/mounts", "/proc/mounts"), True),
         (Difference("files", "/etc/mtab", "target", "changed", "../proc/self/mounts", "/etc/shadow"), False),
         (Difference("files", "/etc/hosts", "sha256", "changed", "1", "2"), False),
-        (Difference("files", "/var/log/journal", "xattrs", "changed", ACL, None), True),
-        (Difference("files", "/bin/ping", "xattrs", "changed", {**ACL, **CAPABILITY}, CAPABILITY), True),
+        (Difference("files", "/var/log/journal", "acl", "changed", ACL, None), True),
+        (Difference("files", "/var/log/journal", "default_acl", "changed", ACL, None), True),
+        (Difference("files", "/var/log/journal", "acl", "changed", None, ACL), False),
         (Difference("files", "/bin/ping", "xattrs", "changed", CAPABILITY, None), False),
         (Difference("packages", "nginx", None, "only_b", None, {}), False),
     ],
