@@ -208,7 +208,7 @@ def test_modules(machine: Callable[..., tree.DirectoryTree]) -> None:
 def test_mounts() -> None:
     text = (
         "# <file system>\nUUID=0a1b / ext4 errors=remount-ro 0 1\nLABEL=swap none swap sw 0 0\n/dev/sdb none swap sw\n"
-        "//nas/x /srv/a\\040b cifs username=ann,password=hunter2,vers=3.0 0 0\ntmpfs /mem\nshort\n"
+        "//nas/x /srv/a\\040b cifs username=ann,password=hunter2,vers=3.0 0 0\ntmpfs /mem ext4\nshort /x\n"
         "tmpfs /mem tmpfs size=1g\n"
     )
     assert mounts.parse(text) == {
@@ -222,7 +222,7 @@ def test_mounts() -> None:
             "dump": "0",
             "pass": "0",
         },
-        "/mem": {"source": "tmpfs", "type": "auto", "options": ["defaults"], "dump": "0", "pass": "0"},
+        "/mem": {"source": "tmpfs", "type": "ext4", "options": ["defaults"], "dump": "0", "pass": "0"},
         "/mem tmpfs": {"source": "tmpfs", "type": "tmpfs", "options": ["size=1g"], "dump": "0", "pass": "0"},
     }
 
@@ -435,7 +435,8 @@ def test_cron(machine: Callable[..., tree.DirectoryTree], tmp_path: Path) -> Non
     minutes = int(datetime.datetime(2026, 11, 27, tzinfo=datetime.UTC).timestamp()) // 60
     at = (
         "#!/bin/sh\n# atrun uid=1000 gid=1000\n# mail ops 0\numask 22\nTOKEN=hunter2; export TOKEN\n"
-        "cd /home/ops || {\n\t echo 'Execution directory inaccessible' >&2\n\t exit 1\n}\nreboot\n"
+        "cd /home/ops || {\n\t echo 'Execution directory inaccessible' >&2\n\t exit 1\n}\n"
+        "sh << 'marcinDELIMITER0a1b'\nreboot\nmarcinDELIMITER0a1b\n"
     )
     machine(
         {
@@ -472,7 +473,7 @@ def test_cron(machine: Callable[..., tree.DirectoryTree], tmp_path: Path) -> Non
         },
         "/etc/anacrontab: x": {"user": "root", "schedule": ["every @monthly days, 15 minutes after start"]},
         "/etc/cron.daily/logrotate": {"user": "root", "schedule": ["daily"]},
-        "at ops 2026-11-27T00:00Z": {"queue": "a", "sha256": [sha("reboot\n")]},
+        "at ops 2026-11-27T00:00Z": {"queue": "a", "sha256": [sha("sh << ''\nreboot\n\n")]},
     }
 
 

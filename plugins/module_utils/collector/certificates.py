@@ -19,7 +19,17 @@ _OWN = "ssl-cert-snakeoil.pem"
 
 _BEGINS = (b"CERTIFICATE-----", b"TRUSTED CERTIFICATE-----", b"X509 CERTIFICATE-----")
 _HASH = re.compile(r"[0-9a-f]{8}\.\d+$")
-_NAMES = {b"\x55\x04\x03": "CN", b"\x55\x04\x0a": "O", b"\x55\x04\x0b": "OU", b"\x55\x04\x06": "C"}
+_NAMES = {
+    b"\x55\x04\x03": "CN",
+    b"\x55\x04\x05": "serialNumber",
+    b"\x55\x04\x06": "C",
+    b"\x55\x04\x07": "L",
+    b"\x55\x04\x08": "ST",
+    b"\x55\x04\x0a": "O",
+    b"\x55\x04\x0b": "OU",
+    b"\x55\x04\x61": "organizationIdentifier",
+    b"\x2a\x86\x48\x86\xf7\x0d\x01\x09\x01": "emailAddress",
+}
 
 
 def collect(tree):

@@ -36,7 +36,8 @@ def collect(tree):
         lambda name: name not in _ELSEWHERE and not name.endswith(("~", ".dpkg-old", ".dpkg-dist")),
     )
     files += settings.fragments(tree, _ENVIRONMENT_D)
-    for path in dict.fromkeys(files):
+    # Debian links /etc/environment into environment.d.
+    for path in dict.fromkeys(filter(None, map(tree.resolve, files))):
         _add(found, path, settings.assignments(settings.text(tree, path)))
     _add(found, "/etc/login.defs", _matches(_LOGIN, settings.text(tree, "/etc/login.defs")))
     _add(found, "/etc/security/pam_env.conf", _matches(_PAM_ENV, settings.text(tree, "/etc/security/pam_env.conf")))

@@ -10,7 +10,7 @@ import re
 from . import private, settings
 
 _ESCAPE = re.compile(r"\\([0-7]{3})")
-_DEFAULTS = ("", "", "auto", "defaults", "0", "0")
+_DEFAULTS = ("", "", "", "defaults", "0", "0")
 
 
 def collect(tree):
@@ -23,7 +23,7 @@ def parse(text):
     found = {}
     for line in settings.lines(text):
         fields = line.split()
-        if len(fields) < 2:
+        if len(fields) < 3:
             continue
         source, target, kind, options, dump, order = (_plain(each) for each in (*fields, *_DEFAULTS[len(fields) :])[:6])
         name = target if target.startswith("/") else target + " " + source
