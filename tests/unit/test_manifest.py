@@ -13,7 +13,7 @@ import jsonschema
 import pytest
 from ansible_collections.goldsmith.core.plugins.module_utils.collector import SCHEMA, document, tree
 
-from goldsmith import manifest
+from goldsmith import compare, manifest
 from goldsmith.errors import GoldsmithError
 from tests.paths import FIXTURES, ROOT
 
@@ -47,6 +47,15 @@ def test_a_manifest_collected_now_fits_the_published_schema(tmp_path: Path) -> N
     (tmp_path / "etc/machine-id").write_text("")
     os.mkfifo(tmp_path / "fifo")
     VALIDATOR.validate(document.collect(tree.DirectoryTree(tmp_path), document.REST))
+
+
+def test_each_section_has_its_place_in_the_schema_and_in_reports(tmp_path: Path) -> None:
+    sections = set(document.collect(tree.DirectoryTree(tmp_path), document.REST)["sections"])
+    schema = json.loads((ROOT / "docs/schema/manifest.schema.json").read_text())
+    assert set(schema["properties"]["sections"]["properties"]) == sections
+    assert sections <= set(compare.SECTIONS)
+    told = (ROOT / "docs/manifest.md").read_text()
+    assert [name for name in sections - {"os", "packages"} if f"**{name}**" not in told] == []
 
 
 @pytest.mark.parametrize(
