@@ -12,7 +12,7 @@ DOCUMENTATION = r"""
 module: manifest
 short_description: Record a machine's state as a manifest
 description:
-  - Collects the canonical record of a machine (operating system, packages, libraries, files, units, users, groups and
+  - Collects the canonical record of a machine (operating system, packages, libraries, files, units, users, settings and
     what runs) in one pass over its files. It reads, and installs nothing.
   - Two manifests with equal digests are of equal machines. Two collections of an unchanged machine are equal byte for
     byte.

@@ -71,6 +71,13 @@ def machine(tmp_path: Path) -> Callable[..., tree.DirectoryTree]:
         ("env DB_PASSWORD='hunter 2' deploy", "'hunter 2'"),
         ("curl -H 'Authorization: Bearer hunter2' host", "Bearer hunter2"),
         ("x --api-key=hunter2", "hunter2"),
+        ("mysql -p'hunter 2' all", "'hunter 2'"),
+        ("sshpass -p hunter2 ssh -p 22 host", "hunter2"),
+        ("redis-cli -h x -a hunter2 ping", "hunter2"),
+        ("curl -u ann:hunter2 host", "hunter2"),
+        ("openssl x -passin pass:hunter2", "pass:hunter2"),
+        ("openssl x -k pass:hunter2", "hunter2"),
+        ("https://host/x?token=hunter2&a=b", "hunter2"),
         ("push AbCdEfGhIjKlMnOp0123 now", "AbCdEfGhIjKlMnOp0123"),
     ],
 )
@@ -93,6 +100,7 @@ def test_secrets_of_a_command_line_are_digests(text: str, secret: str) -> None:
         "root=UUID=0a1b2c3d-0a1b-2c3d-4e5f-0a1b2c3d4e5f ro quiet",
         "test -e /run/systemd/system || SERVICE_MODE=1 /usr/lib/x86_64-linux-gnu/e2fsprogs/e2scrub_all_cron",
         "PATH=/usr/local/sbin:/usr/local/bin:/usr/sbin",
+        "docker run -p 80:80 -p 127.0.0.1:8080:80 x",
         "passive=yes --keyring /etc/keys --key-path=/etc/x",
     ],
 )

@@ -52,7 +52,7 @@ def _listed(tree, single, folder, endings):
 
 
 def _add_source(found, path, kind, uri, suite, components, options):
-    shown = private.without_credentials(uri)
+    shown = private.command(private.without_credentials(uri))
     source = found.setdefault("source %s %s %s" % (kind, shown, suite), {"components": [], "options": {}, "path": []})
     source["components"] = sorted({*source["components"], *components})
     source["options"].update(options)

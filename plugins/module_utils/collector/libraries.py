@@ -93,7 +93,7 @@ def direct_url(text):
     url = document.get("url")
     if not isinstance(url, str):
         return {}
-    source = private.without_credentials(url)
+    source = private.command(private.without_credentials(url))
     commit = _inside(document, "vcs_info").get("commit_id")
     if isinstance(commit, str):
         source += "@" + commit

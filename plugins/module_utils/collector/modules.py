@@ -5,7 +5,7 @@
 
 from __future__ import annotations
 
-from . import settings
+from . import private, settings
 
 MODPROBE = ("/etc/modprobe.d", "/usr/local/lib/modprobe.d", "/usr/lib/modprobe.d", "/lib/modprobe.d")
 LOAD = ("/etc/modules-load.d", "/usr/local/lib/modules-load.d", "/usr/lib/modules-load.d", "/lib/modules-load.d")
@@ -38,7 +38,7 @@ def parse(text, into):
         elif command in ("options", "alias", "softdep", "weakdep", "install", "remove"):
             values = module.setdefault(command, [])
             if value not in values:
-                values.append(value)
+                values.append(private.command(value))
         elif not module:
             del into[normal(name)]
 

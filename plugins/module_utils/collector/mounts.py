@@ -30,7 +30,7 @@ def parse(text):
         if name in found:
             name += " " + source
         found[name] = {
-            "source": private.without_credentials(source),
+            "source": private.command(private.without_credentials(source)),
             "type": kind,
             "options": [_option(option) for option in options.split(",")],
             "dump": dump,

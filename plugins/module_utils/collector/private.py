@@ -21,7 +21,14 @@ _ABOUT = re.compile(
 _URL = re.compile(r"([A-Za-z][A-Za-z0-9+.-]{0,31}://)([^/@\s\"'<>]{1,4096})@")
 _OPTION = re.compile(r"(?<!\S)(--?[A-Za-z][\w-]{0,63})(=|\s+)(\"[^\"]*\"|'[^']*'|[^\s\"'|;&<>]+)")
 _SETTING = re.compile(r"(?<![\w./-])([A-Za-z_][\w.-]{0,63})=(\"[^\"]*\"|'[^']*'|[^\s\"'|;&<>,]+)")
-_SHORT = re.compile(r"(?<!\S)(-p)(?![\d.:]+(?:\s|$)|/)([^\s\"'|;&<>-][^\s\"'|;&<>]*)")
+# mysql -pSECRET, sshpass -p SECRET, redis-cli -a SECRET, curl -u USER:SECRET, openssl -passin pass:SECRET
+_SHORT = (
+    re.compile(r"(?<!\S)(-p)(?![\d.:]+(?:\s|$)|/|ass(?:in|out|phrase)\s)(\"[^\"]*\"|'[^']*'|[^\s\"'|;&<>-][^\s\"'|;&<>]*)"),
+    re.compile(r"(\bsshpass\s+-p\s+)(\"[^\"]*\"|'[^']*'|[^\s\"'|;&<>-][^\s|;&<>]*)"),
+    re.compile(r"(\bredis-cli\s[^|;&<>]{0,200}?-a\s+)([^\s|;&<>]+)"),
+    re.compile(r"((?<!\S)(?:-u|--user|--proxy-user)[\s=]*[\"']?[^\s:\"'=/]{1,64}:)([^\s\"'|;&<>]+)"),
+    re.compile(r"(\bpass:)([^\s\"'|;&<>]+)"),
+)
 _HEADER = re.compile(r"\b((?:Authorization|X-[A-Za-z-]*(?:Key|Token)):\s*)([^\s\"'][^\"'\n]*)", re.IGNORECASE)
 _DIGEST = re.compile(r"sha256:[0-9a-f]{64}$")
 _WORD = re.compile(r"[A-Za-z0-9+=]{20,}")
@@ -58,7 +65,8 @@ def command(text):
     text = _HEADER.sub(lambda found: found[1] + digested(found[2]), text)
     text = _OPTION.sub(lambda found: _named(found, found[1].lstrip("-"), found[1] + found[2], found[3]), text)
     text = _SETTING.sub(lambda found: _named(found, found[1], found[1] + "=", found[2]), text)
-    text = _SHORT.sub(lambda found: found[1] + digested(found[2]), text)
+    for pattern in _SHORT:
+        text = pattern.sub(lambda found: found[1] + digested(found[2]), text)
     return _WORD.sub(_word, text)
 
 
