@@ -23,7 +23,9 @@ _OPTION = re.compile(r"(?<!\S)(--?[A-Za-z][\w-]{0,63})(=|\s+)(\"[^\"]*\"|'[^']*'
 _SETTING = re.compile(r"(?<![\w./-])([A-Za-z_][\w.-]{0,63})=(\"[^\"]*\"|'[^']*'|[^\s\"'|;&<>,]+)")
 # mysql -pSECRET, sshpass -p SECRET, redis-cli -a SECRET, curl -u USER:SECRET, openssl -passin pass:SECRET
 _SHORT = (
-    re.compile(r"(?<!\S)(-p)(?![\d.:]+(?:\s|$)|/|ass(?:in|out|phrase)\s)(\"[^\"]*\"|'[^']*'|[^\s\"'|;&<>-][^\s\"'|;&<>]*)"),
+    re.compile(
+        r"(?<!\S)(-p)(?![\d.:]+(?:\s|$)|/|ass(?:in|out|phrase)\s)(\"[^\"]*\"|'[^']*'|[^\s\"'|;&<>-][^\s\"'|;&<>]*)"
+    ),
     re.compile(r"(\bsshpass\s+-p\s+)(\"[^\"]*\"|'[^']*'|[^\s\"'|;&<>-][^\s|;&<>]*)"),
     re.compile(r"(\bredis-cli\s[^|;&<>]{0,200}?-a\s+)([^\s|;&<>]+)"),
     re.compile(r"((?<!\S)(?:-u|--user|--proxy-user)[\s=]*[\"']?[^\s:\"'=/]{1,64}:)([^\s\"'|;&<>]+)"),
