@@ -1,4 +1,4 @@
-"""What runs, but for units and sockets: each pure parser on recorded output, and what must not be said."""
+"""What runs, but for units and sockets: pure parsers on recorded output or lines like it; what must not be said."""
 
 from __future__ import annotations
 
