@@ -18,7 +18,7 @@ from pathlib import Path
 
 import pytest
 
-from goldsmith import at_rest, collect, ext4, ext4_tar, files, proc
+from goldsmith import at_rest, collect, export, ext4, ext4_tar, files, proc
 from goldsmith.errors import GoldsmithError, UsageError
 from tests.integration.conftest import Goldsmith, error
 from tests.integration.test_export import left, of
@@ -64,7 +64,7 @@ def tree(tmp_path_factory: pytest.TempPathFactory) -> Path:
     (opt / "setuid").chmod(0o4755)
     (opt / "sticky").mkdir()
     (opt / "sticky").chmod(0o3770)
-    for number in range(1200):
+    for number in range(300):
         (opt / f"many/file-{number:05}").write_text(str(number) if number % 3 else "")
     os.mkfifo(opt / "fifo")
     if os.geteuid() == 0:
@@ -113,7 +113,7 @@ def raw(tree: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
 @pytest.fixture(scope="module")
 def digest(tree: Path) -> str:
     found = collect.collect(collect.Target("dir", str(tree)))
-    assert len(found.sections["files"]) > 1200
+    assert len(found.sections["files"]) > 300
     assert "/opt/new\nline" in found.sections["files"]
     return found.digest
 
@@ -127,11 +127,15 @@ def there(tmp_path: Path) -> Goldsmith:
 
 
 def digest_of(goldsmith: Goldsmith, target: str) -> str:
-    goldsmith("collect", target, "--output", "found.json")
-    comparison = goldsmith.json("compare", "found.json", target)
-    assert comparison["equal"]
-    assert left(Path(goldsmith.environment["TMPDIR"])) == []
-    return str(comparison["a"]["digest"])
+    """What a target's record is; and that nothing is left of reading it."""
+    temporary = goldsmith.environment["TMPDIR"]
+    with pytest.MonkeyPatch.context() as patch:
+        patch.chdir(goldsmith.project)
+        patch.setattr(tempfile, "tempdir", temporary)
+        patch.setenv("TMPDIR", temporary)
+        digest = collect.collect(collect.parse(target)).digest
+    assert left(Path(temporary)) == []
+    return digest
 
 
 def tarred(tree: Path) -> bytes:
@@ -219,9 +223,8 @@ def test_what_skopeo_writes(tree: Path, digest: str, there: Goldsmith) -> None:
 
 def test_bundles_and_boxes(raw: Path, digest: str, there: Goldsmith) -> None:
     """What Goldsmith itself exports, for every provider."""
-    formats = ["ova", "parallels"] + [
-        f"box-{each}" for each in ("libvirt", "virtualbox", "vmware_desktop", "parallels", "hyperv")
-    ]
+    formats = [form.name for form in export.FORMATS.values() if form.provider or form.name in {"ova", "parallels"}]
+    assert len(formats) == 7
     made = of(there.json("export", str(raw), *(word for form in formats for word in ("-f", form)), "-o", "out"))
     assert set(made) == set(formats)
     for path in made.values():
@@ -432,12 +435,12 @@ def test_a_file_system_that_is_damaged_is_an_error_or_the_same(tree: Path, tmp_p
             stream.seek(offset)
             return stream.read(length)
 
-        before = time.monotonic()
+        before = time.process_time()
         try:
             ext4_tar.write(ext4.FileSystem(read), tmp_path / "out.tar")
         except GoldsmithError:
             refused += 1
-        assert time.monotonic() - before < 20
+        assert time.process_time() - before < 20
     assert refused > 100
 
 
