@@ -26,6 +26,8 @@ from tests.unit.test_oci import laid, layout, packed, saved
 
 START = 2**20
 PARTITION = 20 * 2**20
+BLOCK = 1024
+"""Of a file system of that size, if nothing else is said."""
 CAPABILITY = struct.pack("<5I", 0x02000001, 1 << 13, 0, 0, 0)
 ACCESS = struct.pack("<I", 2) + b"".join(
     struct.pack("<HHI", *entry)
@@ -246,9 +248,7 @@ def test_a_journal_is_read_as_the_next_boot_would(raw: Path, there: Goldsmith) -
     system, new = f"{path}?offset={START}", there.project / "new"
     block = proc.run(["debugfs", "-R", "blocks /usr/lib/os-release", system]).text.split()[0]
     escaped = b"\xc0\x3b\x39\x98ID=replayed\n"
-    new.write_bytes(escaped.ljust(4096, b"\0"))
-    size = len((collect.collect(collect.Target("disk", str(path))).sections)["files"]["/usr/lib/os-release"])
-    assert size
+    new.write_bytes(escaped.ljust(BLOCK, b"\0"))
     script = there.project / "script"
     script.write_text(f"journal_open\njournal_write -b {block} {new}\njournal_close\n")
     proc.run(["debugfs", "-w", "-f", str(script), system])
@@ -445,26 +445,21 @@ def test_a_file_system_that_is_damaged_is_an_error_or_the_same(tree: Path, tmp_p
 
 
 @pytest.mark.parametrize(
-    ("commands", "said"),
+    ("command", "said"),
     [
-        (("link /opt /opt/many/loop",), "is in two places"),
-        (
-            ("set_inode_field /opt/random size 9000000000000", "set_inode_field /opt/many size 9000000000000"),
-            "claims to have",
-        ),
-        (("set_inode_field /opt/random block[2] 0xffffffff",), "is damaged|is not what|beyond"),
-        (("set_inode_field /opt/random mode 0",), "is of no type"),
-        (("feature encrypt",), "encryption, which is not read"),
-        (("link /opt/random /opt/many/x", "set_inode_field /opt/many/file-00001 file_acl 99999999"), "beyond its end"),
+        ("link /opt /opt/many/loop", "is in two places"),
+        ("set_inode_field /opt/random size 9000000000000", "claim to be more than 16 GiB larger"),
+        ("set_inode_field /opt/many size 9000000000000", "claims to have 9000000000000 bytes"),
+        ("set_inode_field /opt/random block[5] 0xfffffff0", "is beyond its end"),
+        ("set_inode_field /opt/random mode 0", "is of no type"),
+        ("set_inode_field /opt/many/file-00001 file_acl 99999999", "is beyond its end"),
+        ("feature encrypt", "encryption, which is not read"),
     ],
 )
-def test_a_file_system_that_is_made_to_mislead(
-    commands: tuple[str, ...], said: str, raw: Path, there: Goldsmith
-) -> None:
+def test_a_file_system_that_is_made_to_mislead(command: str, said: str, raw: Path, there: Goldsmith) -> None:
     path = there.project / "x.raw"
     shutil.copyfile(raw, path)
-    for command in commands:
-        proc.run(["debugfs", "-w", "-R", command, f"{path}?offset={START}"])
+    proc.run(["debugfs", "-w", "-R", command, f"{path}?offset={START}"])
     with pytest.raises(GoldsmithError, match=said):
         collect.collect(collect.Target("disk", str(path)))
 
