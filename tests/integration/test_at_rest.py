@@ -18,7 +18,7 @@ from pathlib import Path
 
 import pytest
 
-from goldsmith import at_rest, collect, export, ext4, ext4_tar, files, proc
+from goldsmith import archives, at_rest, collect, export, ext4, ext4_tar, files, proc
 from goldsmith.errors import GoldsmithError, UsageError
 from tests.integration.conftest import Goldsmith, error
 from tests.integration.test_export import left, of
@@ -94,6 +94,8 @@ def file_system(tree: Path, target: Path, *options: str, start: int = START, siz
     proc.run(["debugfs", "-w", "-R", f"set_inode_field / mode 04{mode:04o}", system])
     proc.run(["debugfs", "-w", "-R", f"set_inode_field / uid {tree.stat().st_uid}", system])
     proc.run(["debugfs", "-w", "-R", f"set_inode_field / gid {tree.stat().st_gid}", system])
+    if "inline_data" in options:  # with it, mke2fs 1.47 cuts off what is empty at the end of a file
+        proc.run(["debugfs", "-w", "-R", "set_inode_field /opt/sparse size 20000000", system])
     return target
 
 
@@ -182,7 +184,7 @@ def test_disks(suffix: str, options: str, raw: Path, digest: str, there: Goldsmi
     "options",
     [
         ("-t", "ext3", "-b", "1024"), ("-t", "ext2", "-b", "4096"), ("-b", "1024"), ("-O", "inline_data", "-I", "512"),
-        ("-O", "^64bit,^metadata_csum"), ("-O", "bigalloc"), ("-O", "^flex_bg,^extents"), ("-O", "ea_inode"),
+        ("-O", "^64bit,^metadata_csum"), ("-O", "bigalloc"), ("-O", "^64bit,^flex_bg,^extents"), ("-O", "ea_inode"),
     ],
     ids=" ".join,
 )  # fmt: skip
@@ -360,13 +362,13 @@ def test_sizes_that_are_only_claimed(there: Goldsmith) -> None:
 
 
 @pytest.mark.parametrize("pack", ["gzip", "xz", "zstd"])
-def test_a_bomb_is_left_before_it_fills_the_disk(pack: str, there: Goldsmith) -> None:
+def test_a_bomb_is_left_before_it_fills_the_disk(pack: str, there: Goldsmith, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(archives, "ALWAYS", 2**24)
     path = there.project / "bomb"
-    subprocess.run(["sh", "-c", f"head -c 1100M /dev/zero | nice -n 19 {pack} -1 > {path}"], check=True)
-    assert path.stat().st_size * 200 < 2**30
-    message, hint = error(there("collect", "image:bomb", expect=1))
-    assert message == "bomb unpacks to more than 1024 MiB, which is no honest archive"
-    assert "unpack it yourself" in hint
+    path.write_bytes(proc.run([pack, "-c"], stdin=bytes(2**26)).stdout)
+    assert path.stat().st_size * archives.RATIO < 2**26
+    with pytest.raises(GoldsmithError, match=r"bomb unpacks to more than \d+ MiB, which is no honest archive"):
+        digest_of(there, "image:bomb")
     assert left(Path(there.environment["TMPDIR"])) == []
 
 
