@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import contextlib
 import functools
+import itertools
 import re
 import tarfile
 from collections.abc import Iterable, Iterator
@@ -89,11 +90,17 @@ def opened(kind: str, name: str) -> Iterator[System]:
         raise UsageError(f"there is no {what} {path}", hint=f"{kind}:PATH is {KINDS[kind].partition(', ')[2]}")
     with files.temporary_folder("rest") as folder, _no_space():
         if kind == "disk":
-            yield _disk(path, disk.format_of(path), folder, name)
+            system = _disk(path, disk.format_of(path), folder, name)
         elif kind == "tar":
-            yield System("tar", _plain(path, folder, name))
+            system = System("tar", _plain(path, folder, name))
         else:
-            yield _folder(path, folder, name) if path.is_dir() else _file(path, folder, name)
+            system = _folder(path, folder, name) if path.is_dir() else _file(path, folder, name)
+        try:
+            yield system
+        except GoldsmithError as error:
+            # Of what was unpacked nobody knows the name.
+            error.message = error.message.replace(str(system.path), name)
+            raise
 
 
 @contextlib.contextmanager
@@ -203,7 +210,7 @@ def _folder(path: Path, folder: Path, name: str) -> System:
         return System("docker-archive", folder / "image.tar")
     if (path / "etc").is_dir():
         return System("folder", path)
-    found = {str(each.relative_to(path)): each for each in sorted(path.rglob("*"))[:_LISTED]}
+    found = {str(each.relative_to(path)): each for each in sorted(itertools.islice(path.rglob("*"), _LISTED))}
     disks = [each for each, file in found.items() if file.suffix in DISKS and file.is_file() and not file.is_symlink()]
     if not disks:
         raise UsageError(

@@ -72,7 +72,7 @@ TOOLS = (
         ("mmdebstrap", "--version"),
         required=False,
     ),
-    Tool("qemu-img", "disks: build, export", _apt("qemu-utils"), ("qemu-img", "--version"), required=False),
+    Tool("qemu-img", "disks: build, export, collect", _apt("qemu-utils"), ("qemu-img", "--version"), required=False),
     Tool(
         "qemu-system-x86_64",
         "disks: build, verify",

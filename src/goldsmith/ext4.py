@@ -196,6 +196,20 @@ class FileSystem:
 
     def segments(self, inode: Inode) -> Iterator[Segment]:
         """Where a file's content lies, in order, without a gap. Not for one that is kept in its inode (`inline`)."""
+        last: Segment = (0, 0, None)
+        for start, length, place in self._segments(inode):
+            follows = None if last[2] is None else last[2] + last[1]
+            if last[1] and place == follows:
+                last = (last[0], last[1] + length, last[2])
+                continue
+            if last[1]:
+                yield last
+            last = (start, length, place)
+        if last[1]:
+            yield last
+
+    def _segments(self, inode: Inode) -> Iterator[Segment]:
+        """As `segments`, with parts that could be one."""
         done = held = 0
         mapped = self._extents(inode.blocks, [0], 6) if inode.flags & _EXTENTS else self._mapped(inode)
         for first, count, block in mapped:

@@ -213,6 +213,8 @@ class _Published:
 
     def has(self, file: File) -> bool:
         """Whether a package's own list has a file of this path with this content; or the source of this bytecode."""
+        if file.size > tree.LARGEST:
+            return False
         compiled = _BYTECODE.fullmatch(file.path)
         source = self._system.files.get(f"{compiled['folder']}{compiled['name']}.py") if compiled else None
         if source is not None:

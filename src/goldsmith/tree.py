@@ -26,6 +26,8 @@ Kind = Literal["file", "directory", "link", "other"]
 KERNEL_VIEWS = frozenset({"/dev", "/proc", "/sys"})
 """Folders that hold nothing of a system at rest, even if something is mounted there."""
 
+LARGEST = 64 * 2**20
+"""Bytes of a file whose content is looked into."""
 WHITEOUT = ".wh."
 """How the name begins of what is in a layer of a Docker image to say that a lower layer's file is gone."""
 OPAQUE = ".wh..wh..opq"
@@ -138,7 +140,7 @@ def _walk(root: Path) -> Iterator[File]:
                 path = f"{prefix}/{found.name}"
                 info = found.stat(follow_symlinks=False)
                 kind = _kind(info.st_mode)
-                yield File(path, kind, info.st_size, Path(found.path).read_bytes)
+                yield File(path, kind, info.st_size, _bounded(path, info.st_size, Path(found.path).read_bytes))
                 if kind == "directory" and path not in KERNEL_VIEWS:
                     pending.append(path)
 
@@ -263,10 +265,19 @@ def _absolute(name: str) -> str:
 def _file(archive: tarfile.TarFile, member: tarfile.TarInfo, path: str, layer: str) -> File:
     def read() -> bytes:
         source = archive.extractfile(member)
-        return source.read() if source else b""
+        return b"".join(iter(lambda: source.read(2**20), b"")) if source else b""
 
     kind: Kind = "file" if member.isreg() else "directory" if member.isdir() else "link" if member.issym() else "other"
-    return File(path, kind, member.size, read, layer)
+    return File(path, kind, member.size, _bounded(path, member.size, read), layer)
+
+
+def _bounded(path: str, size: int, read: Callable[[], bytes]) -> Callable[[], bytes]:
+    """A file that claims to have more than memory is for is not read: it may be made of nothing."""
+
+    def refuse() -> bytes:
+        raise GoldsmithError(f"{path} has {size} bytes; at most {LARGEST} are looked into")
+
+    return read if size <= LARGEST else refuse
 
 
 def _settings(config: dict[str, Any]) -> dict[str, str]:

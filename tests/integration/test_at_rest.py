@@ -18,7 +18,7 @@ from pathlib import Path
 
 import pytest
 
-from goldsmith import at_rest, collect, ext4, ext4_tar, files, proc
+from goldsmith import archives, at_rest, collect, export, ext4, ext4_tar, files, proc
 from goldsmith.errors import GoldsmithError, UsageError
 from tests.integration.conftest import Goldsmith, error
 from tests.integration.test_export import left, of
@@ -26,6 +26,8 @@ from tests.unit.test_oci import laid, layout, packed, saved
 
 START = 2**20
 PARTITION = 20 * 2**20
+BLOCK = 1024
+"""Of a file system of that size, if nothing else is said."""
 CAPABILITY = struct.pack("<5I", 0x02000001, 1 << 13, 0, 0, 0)
 ACCESS = struct.pack("<I", 2) + b"".join(
     struct.pack("<HHI", *entry)
@@ -64,7 +66,7 @@ def tree(tmp_path_factory: pytest.TempPathFactory) -> Path:
     (opt / "setuid").chmod(0o4755)
     (opt / "sticky").mkdir()
     (opt / "sticky").chmod(0o3770)
-    for number in range(1200):
+    for number in range(300):
         (opt / f"many/file-{number:05}").write_text(str(number) if number % 3 else "")
     os.mkfifo(opt / "fifo")
     if os.geteuid() == 0:
@@ -92,6 +94,8 @@ def file_system(tree: Path, target: Path, *options: str, start: int = START, siz
     proc.run(["debugfs", "-w", "-R", f"set_inode_field / mode 04{mode:04o}", system])
     proc.run(["debugfs", "-w", "-R", f"set_inode_field / uid {tree.stat().st_uid}", system])
     proc.run(["debugfs", "-w", "-R", f"set_inode_field / gid {tree.stat().st_gid}", system])
+    if "inline_data" in options:  # with it, mke2fs 1.47 cuts off what is empty at the end of a file
+        proc.run(["debugfs", "-w", "-R", "set_inode_field /opt/sparse size 20000000", system])
     return target
 
 
@@ -113,7 +117,7 @@ def raw(tree: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
 @pytest.fixture(scope="module")
 def digest(tree: Path) -> str:
     found = collect.collect(collect.Target("dir", str(tree)))
-    assert len(found.sections["files"]) > 1200
+    assert len(found.sections["files"]) > 300
     assert "/opt/new\nline" in found.sections["files"]
     return found.digest
 
@@ -127,11 +131,15 @@ def there(tmp_path: Path) -> Goldsmith:
 
 
 def digest_of(goldsmith: Goldsmith, target: str) -> str:
-    goldsmith("collect", target, "--output", "found.json")
-    comparison = goldsmith.json("compare", "found.json", target)
-    assert comparison["equal"]
-    assert left(Path(goldsmith.environment["TMPDIR"])) == []
-    return str(comparison["a"]["digest"])
+    """What a target's record is; and that nothing is left of reading it."""
+    temporary = goldsmith.environment["TMPDIR"]
+    with pytest.MonkeyPatch.context() as patch:
+        patch.chdir(goldsmith.project)
+        patch.setattr(tempfile, "tempdir", temporary)
+        patch.setenv("TMPDIR", temporary)
+        digest = collect.collect(collect.parse(target)).digest
+    assert left(Path(temporary)) == []
+    return digest
 
 
 def tarred(tree: Path) -> bytes:
@@ -176,7 +184,7 @@ def test_disks(suffix: str, options: str, raw: Path, digest: str, there: Goldsmi
     "options",
     [
         ("-t", "ext3", "-b", "1024"), ("-t", "ext2", "-b", "4096"), ("-b", "1024"), ("-O", "inline_data", "-I", "512"),
-        ("-O", "^64bit,^metadata_csum"), ("-O", "bigalloc"), ("-O", "^flex_bg,^extents"), ("-O", "ea_inode"),
+        ("-O", "^64bit,^metadata_csum"), ("-O", "bigalloc"), ("-O", "^64bit,^flex_bg,^extents"), ("-O", "ea_inode"),
     ],
     ids=" ".join,
 )  # fmt: skip
@@ -219,9 +227,8 @@ def test_what_skopeo_writes(tree: Path, digest: str, there: Goldsmith) -> None:
 
 def test_bundles_and_boxes(raw: Path, digest: str, there: Goldsmith) -> None:
     """What Goldsmith itself exports, for every provider."""
-    formats = ["ova", "parallels"] + [
-        f"box-{each}" for each in ("libvirt", "virtualbox", "vmware_desktop", "parallels", "hyperv")
-    ]
+    formats = [form.name for form in export.FORMATS.values() if form.provider or form.name in {"ova", "parallels"}]
+    assert len(formats) == 7
     made = of(there.json("export", str(raw), *(word for form in formats for word in ("-f", form)), "-o", "out"))
     assert set(made) == set(formats)
     for path in made.values():
@@ -243,9 +250,7 @@ def test_a_journal_is_read_as_the_next_boot_would(raw: Path, there: Goldsmith) -
     system, new = f"{path}?offset={START}", there.project / "new"
     block = proc.run(["debugfs", "-R", "blocks /usr/lib/os-release", system]).text.split()[0]
     escaped = b"\xc0\x3b\x39\x98ID=replayed\n"
-    new.write_bytes(escaped.ljust(4096, b"\0"))
-    size = len((collect.collect(collect.Target("disk", str(path))).sections)["files"]["/usr/lib/os-release"])
-    assert size
+    new.write_bytes(escaped.ljust(BLOCK, b"\0"))
     script = there.project / "script"
     script.write_text(f"journal_open\njournal_write -b {block} {new}\njournal_close\n")
     proc.run(["debugfs", "-w", "-f", str(script), system])
@@ -357,13 +362,13 @@ def test_sizes_that_are_only_claimed(there: Goldsmith) -> None:
 
 
 @pytest.mark.parametrize("pack", ["gzip", "xz", "zstd"])
-def test_a_bomb_is_left_before_it_fills_the_disk(pack: str, there: Goldsmith) -> None:
+def test_a_bomb_is_left_before_it_fills_the_disk(pack: str, there: Goldsmith, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(archives, "ALWAYS", 2**24)
     path = there.project / "bomb"
-    subprocess.run(["sh", "-c", f"head -c 1100M /dev/zero | nice -n 19 {pack} -1 > {path}"], check=True)
-    assert path.stat().st_size * 200 < 2**30
-    message, hint = error(there("collect", "image:bomb", expect=1))
-    assert message == "bomb unpacks to more than 1024 MiB, which is no honest archive"
-    assert "unpack it yourself" in hint
+    path.write_bytes(proc.run([pack, "-c"], stdin=bytes(2**26)).stdout)
+    assert path.stat().st_size * archives.RATIO < 2**26
+    with pytest.raises(GoldsmithError, match=r"bomb unpacks to more than \d+ MiB, which is no honest archive"):
+        digest_of(there, "image:bomb")
     assert left(Path(there.environment["TMPDIR"])) == []
 
 
@@ -432,36 +437,31 @@ def test_a_file_system_that_is_damaged_is_an_error_or_the_same(tree: Path, tmp_p
             stream.seek(offset)
             return stream.read(length)
 
-        before = time.monotonic()
+        before = time.process_time()
         try:
             ext4_tar.write(ext4.FileSystem(read), tmp_path / "out.tar")
         except GoldsmithError:
             refused += 1
-        assert time.monotonic() - before < 20
+        assert time.process_time() - before < 20
     assert refused > 100
 
 
 @pytest.mark.parametrize(
-    ("commands", "said"),
+    ("command", "said"),
     [
-        (("link /opt /opt/many/loop",), "is in two places"),
-        (
-            ("set_inode_field /opt/random size 9000000000000", "set_inode_field /opt/many size 9000000000000"),
-            "claims to have",
-        ),
-        (("set_inode_field /opt/random block[2] 0xffffffff",), "is damaged|is not what|beyond"),
-        (("set_inode_field /opt/random mode 0",), "is of no type"),
-        (("feature encrypt",), "encryption, which is not read"),
-        (("link /opt/random /opt/many/x", "set_inode_field /opt/many/file-00001 file_acl 99999999"), "beyond its end"),
+        ("link /opt /opt/many/loop", "is in two places"),
+        ("set_inode_field /opt/random size 9000000000000", "claim to be more than 16 GiB larger"),
+        ("set_inode_field /opt/many size 9000000000000", "claims to have 9000000000000 bytes"),
+        ("set_inode_field /opt/random block[5] 0xfffffff0", "is beyond its end"),
+        ("set_inode_field /opt/random mode 0", "is of no type"),
+        ("set_inode_field /opt/many/file-00001 file_acl 99999999", "is beyond its end"),
+        ("feature encrypt", "encryption, which is not read"),
     ],
 )
-def test_a_file_system_that_is_made_to_mislead(
-    commands: tuple[str, ...], said: str, raw: Path, there: Goldsmith
-) -> None:
+def test_a_file_system_that_is_made_to_mislead(command: str, said: str, raw: Path, there: Goldsmith) -> None:
     path = there.project / "x.raw"
     shutil.copyfile(raw, path)
-    for command in commands:
-        proc.run(["debugfs", "-w", "-R", command, f"{path}?offset={START}"])
+    proc.run(["debugfs", "-w", "-R", command, f"{path}?offset={START}"])
     with pytest.raises(GoldsmithError, match=said):
         collect.collect(collect.Target("disk", str(path)))
 

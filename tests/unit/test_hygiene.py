@@ -497,6 +497,19 @@ def test_an_archive_that_is_cut_short_is_an_error(tmp_path: Path, of: Opened, sh
     assert str(path) in caught.value.message
 
 
+@pytest.mark.parametrize("form", FORMS, ids=lambda form: form.__name__)
+def test_a_large_file_is_looked_into_and_a_huge_one_is_not(
+    tmp_path: Path, form: Form, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    large: Members = {"/var/log/x": bytes(20 * 2**20)}
+    assert offences(tmp_path / "large", large, form) == [("logs", "/var/log/x")]
+    monkeypatch.setattr(tree, "LARGEST", 2**20)
+    assert offences(tmp_path / "huge", large, form) == [("logs", "/var/log/x")]
+    # What its content would have to tell can't be told.
+    with pytest.raises(GoldsmithError, match="/etc/passwd has 2097152 bytes"):
+        offences(tmp_path / "passwd", {"/etc/passwd": bytes(2**21)}, form)
+
+
 def test_a_folder_s_views_of_a_kernel_are_left_out(tmp_path: Path) -> None:
     with as_folder(tmp_path, {**CLEAN, "/proc/1/environ": KEY, "/opt/proc/x": KEY}) as found:
         assert [each.path for each in hygiene.judge(found).offences] == ["/opt/proc/x"]
