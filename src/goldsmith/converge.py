@@ -7,13 +7,14 @@ import datetime
 import json
 import os
 import re
+import shlex
 import signal
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import IO, Any
 
-from goldsmith import ansible_output, config, definition, files, inventory, proc
+from goldsmith import ansible_output, config, definition, files, inventory, lock, proc
 from goldsmith.errors import GoldsmithError, UsageError
 from goldsmith.progress import Progress
 
@@ -185,11 +186,15 @@ def environment(project: config.Project, private: Path) -> dict[str, str]:
     return {key: os.environ.get(key, value) for key, value in ours.items()}
 
 
-def converge(project: config.Project, progress: Progress, *, limit: str, check: bool, diff: bool) -> Result:
-    """Run the definition on the inventory's hosts, or on those that `limit` selects.
+def converge(
+    project: config.Project, progress: Progress, *, limit: str, check: bool, diff: bool, locked: bool
+) -> Result:
+    """Run the definition on the inventory's hosts, or on those that `limit` selects. `locked`: hold each of them to the
+    lock of the image whose groups it is in. If a version can't be had on one of them, the definition runs on none.
 
     Raises:
-        UsageError: `limit` selects no host.
+        UsageError: `limit` selects no host; or with `locked`, an image has no lock, a host is of no image, or it is of
+            two that don't agree.
         GoldsmithError: the events can't be written.
         Interrupted: SIGINT or SIGTERM came; ansible-playbook has ended.
     """
@@ -201,6 +206,7 @@ def converge(project: config.Project, progress: Progress, *, limit: str, check: 
             f'no host matches "{limit}"' if limit else f"the inventory {project.inventory} has no host",
             hint=f"it has: {', '.join(hosts.hosts()) or 'none'}",
         )
+    held = _locks(project, hosts, selected) if locked else []
     now = datetime.datetime.now(datetime.UTC)
     events = project.output / "converge" / f"{now:%Y%m%dT%H%M%S}.{now.microsecond // 1000:03}Z.jsonl"
     result = Result(events=events)
@@ -211,12 +217,56 @@ def converge(project: config.Project, progress: Progress, *, limit: str, check: 
         handler = Events(result, progress, stream, show_diff=diff)
         for name in selected:
             progress.row(name)
-        for playbook in playbooks(project):
-            _run(project, playbook, handler, limit=limit, cmdline=arguments(check=check, diff=diff))
-            if result.error:
-                break
+        with _held(project, handler, held, limit=limit, check=check):
+            for playbook in playbooks(project) if result.exit_code != 1 else []:
+                _run(project, playbook, handler, limit=limit, cmdline=arguments(check=check, diff=diff))
+                if result.error:
+                    break
     result.seconds = progress.seconds
     return result
+
+
+def _locks(project: config.Project, hosts: inventory.Inventory, selected: Sequence[str]) -> list[tuple[list[str], str]]:
+    """Which of the selected hosts are held to which lock, none left out: see lock.of_hosts. An image's first target
+    counts."""
+    images, wanted = project.config.images, set(selected)
+    members = {
+        name: [host for host in hosts.hosts(":&".join(image.groups) or "all") if host in wanted]
+        for name, image in images.items()
+    }
+    free = wanted.difference(*members.values())
+    if free:
+        raise UsageError(
+            f"{sorted(free)[0]} is in the groups of no image, and so has no lock",
+            hint="converge it without --locked, or leave it out with --limit",
+        )
+    return lock.of_hosts(
+        members, {name: lock.load(project, name, image.targets[0]) for name, image in images.items() if members[name]}
+    )
+
+
+@contextlib.contextmanager
+def _held(
+    project: config.Project, handler: Events, held: Sequence[tuple[list[str], str]], *, limit: str, check: bool
+) -> Iterator[None]:
+    """Hold the hosts to their locks for as long as the block runs. In one run, so that all are asked before any is
+    changed."""
+    try:
+        if held:
+            with files.temporary_folder("lock") as folder:
+                paths = {}
+                for number, (hosts, text) in enumerate(held):
+                    (folder / f"{number}.lock").write_text(text)
+                    paths.update(dict.fromkeys(hosts, str(folder / f"{number}.lock")))
+                given = {"goldsmith_locks": paths, "goldsmith_lock": "{{ goldsmith_locks[inventory_hostname] }}"}
+                (folder / "given.json").write_text(json.dumps(given))
+                cmdline = ["--extra-vars", shlex.quote(f"@{folder / 'given.json'}"), *(["--check"] if check else [])]
+                _run(project, "goldsmith.core.lock", handler, limit=limit, cmdline=cmdline)
+        yield
+    finally:
+        if held and not check:
+            with proc.uninterrupted():
+                _run(project, "goldsmith.core.unlock", handler, limit=limit, cmdline=[])
 
 
 @contextlib.contextmanager
