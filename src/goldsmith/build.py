@@ -27,6 +27,7 @@ from goldsmith import (
     docker,
     files,
     hygiene,
+    lock,
     manifest,
     policy,
     proc,
@@ -60,12 +61,16 @@ class Built:
     manifest: Path
     provenance: Path
     bom: Path
+    lock: Path
     cached: bool
     seconds: float
 
     def to_json(self) -> dict[str, Any]:
         """The form of `goldsmith build --json`."""
-        return {**self.__dict__, **{name: str(getattr(self, name)) for name in ("manifest", "provenance", "bom")}}
+        return {
+            **self.__dict__,
+            **{name: str(getattr(self, name)) for name in ("manifest", "provenance", "bom", "lock")},
+        }
 
 
 def build(
@@ -77,18 +82,21 @@ def build(
     engine: str = "",
     force: bool,
     pull: bool,
+    locked: bool = False,
     verbose: bool,
 ) -> Built:
     """Build the image, or find that the image of the same content key is there.
 
     `target` is the kind of image (empty: the first that goldsmith.yml names), `engine` how it is made (empty: the first
-    of ENGINES); `force` builds all the same; `pull` looks for a newer base first; `verbose` shows all that Packer says.
+    of ENGINES); `force` builds all the same; `pull` looks for a newer base first; `locked` holds it to its lock,
+    which is written otherwise; `verbose` shows all that Packer says.
 
     Raises:
-        UsageError: no such image, target or engine, a group that the inventory does not have, or an invalid policy.
+        UsageError: no such image, target, engine or lock, a group that the inventory does not have, or an invalid
+            policy.
         ToolError: Packer, Ansible or Docker is missing or does not answer.
-        GoldsmithError: the base can't be had, a task failed (it is named), another build of this image runs,
-            or the output folder is full. Nothing is left of the build then.
+        GoldsmithError: the base or a locked version can't be had, a task failed (it is named), another build of this
+            image runs, or the output folder is full. Nothing is left of the build then.
         hygiene.UncleanError: the image holds what it must not. Nothing is left of the build then, either.
     """
     image = project.image(name)
@@ -101,7 +109,7 @@ def build(
     if target != "docker":
         folder = folder / target
     with _locked(folder, name):
-        plan = _plan(project, name, image, target, engine, folder, progress, pull=pull, anew=force)
+        plan = _plan(project, name, image, target, engine, folder, progress, pull=pull, anew=force, locked=locked)
         image_id = None if force else _present(plan)
         cached = image_id is not None
         if image_id is None:
@@ -111,6 +119,8 @@ def build(
             image_id = make(project, plan, progress, started, verbose=verbose)
         if target == "docker":
             proc.run(["docker", "tag", image_id, f"{plan.repository}:latest"])
+        if not locked:
+            lock.save(project, manifest.load(folder / MANIFEST), name, target)
     return Built(
         name,
         target,
@@ -121,6 +131,7 @@ def build(
         folder / MANIFEST,
         folder / PROVENANCE,
         folder / bom.FILES["cyclonedx"],
+        project.lock(name, target),
         cached,
         round(time.time() - started, 3),
     )
@@ -172,15 +183,17 @@ def _plan(
     *,
     pull: bool,
     anew: bool,
+    locked: bool,
 ) -> Plan:
+    held_to = lock.load(project, name, target) if locked else ""
     base, found = prepared_base(image, target, progress, pull=pull)
     digest = definition.digest(project, image)
     tools = definition.tool_versions()
     template = resources.folder("packer")
     made_with = [*template.glob("*.pkr.hcl"), *(template.glob("*.py") if target != "docker" else [])]
-    key = definition.content_key(digest, found["Id"], tools, made_with)
+    key = definition.content_key(digest, found["Id"], tools, made_with, held_to)
     waivers = policy.of_project(project).waivers
-    return Plan(name, image, target, engine, base, found["Id"], digest, tools, key, folder, waivers, anew)
+    return Plan(name, image, target, engine, base, found["Id"], digest, tools, key, folder, waivers, anew, held_to)
 
 
 def prepared_base(image: config.Image, target: str, progress: Progress, *, pull: bool) -> tuple[str, dict[str, Any]]:
@@ -286,6 +299,8 @@ def _docker(project: config.Project, plan: Plan, progress: Progress, started: fl
                 verdict = hygiene.look(system, plan, progress, sealed=sealed)
             progress.say("  collecting its manifest")
             collected = collect.of_archive(archive, building)
+        if plan.lock:
+            lock.check(plan.lock, collected)
         manifest.save(collected, plan.folder / MANIFEST)
         bom.save(collected, plan.folder, name=plan.name, time=_epoch(project, plan.base_id))
         record = _provenance(project, plan, image_id, collected.digest, verdict, started)
@@ -310,6 +325,8 @@ def _disk(project: config.Project, plan: Plan, progress: Progress, started: floa
             spec = disk.Spec.of(plan.content_key, _epoch(project, plan.base_id))
             job = build_disk.Job(project, plan, spec, work, build_id, progress, verbose)
             made = build_disk.make(job)
+            if plan.lock:
+                lock.check(plan.lock, made.manifest)
             build_disk.check(job, made.path)
             image_id = f"sha256:{files.sha256(made.path)}"
             record = _provenance(project, plan, image_id, made.manifest.digest, made.verdict, started)
@@ -362,6 +379,7 @@ def _provenance(
         ],
         "content_key": plan.content_key,
         "definition_digest": f"sha256:{plan.definition}",
+        "locked": bool(plan.lock),
         "playbook": plan.image.playbook,
         "groups": plan.image.groups,
         "base": {"reference": plan.image.base, "prepared": plan.base, "image_id": plan.base_id},
@@ -379,7 +397,7 @@ def _git(root: Path) -> dict[str, Any] | None:
     revision = proc.run(["git", "-C", str(root), "rev-parse", "HEAD"], check=False)
     if revision.code != 0:
         return None
-    status = proc.run(["git", "-C", str(root), "status", "--porcelain", "--", "."]).text
+    status = proc.run(["git", "-C", str(root), "status", "--porcelain", "--", ".", ":(exclude)locks/*.lock"]).text
     return {"revision": revision.text, "dirty": bool(status)}
 
 

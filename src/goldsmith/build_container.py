@@ -28,7 +28,7 @@ def run(project: config.Project, plan: Plan, build_id: str, progress: Progress, 
     """
     contents = definition.contents(project)
     templates = sorted(resources.folder("packer").glob("*.pkr.hcl"))
-    others = [plan.image.model_dump(), plan.base_id, plan.tools, [files.sha256(path) for path in templates]]
+    others = [plan.image.model_dump(), plan.base_id, plan.tools, [files.sha256(path) for path in templates], plan.lock]
     now = stages.inputs(contents, json.dumps(others, sort_keys=True))
     record = plan.folder / stages.FILE
     before, known = stages.load(record)

@@ -56,6 +56,7 @@ def run(
     *,
     force: bool,
     pull: bool,
+    locked: bool,
     verbose: bool,
 ) -> list[Outcome]:
     """Build all that is wanted, as many at a time as there are processors, but two at least. A build that fails does
@@ -69,7 +70,7 @@ def run(
     for (_, target), each in bases.items():
         build.prepared_base(each, target, progress, pull=pull)
     labels = [f"{image} {target}" for image, target in wanted]
-    switches = [*(["--force"] if force else []), *(["--verbose"] if verbose else [])]
+    switches = [*(["--force"] if force else []), *(["--locked"] if locked else []), *(["--verbose"] if verbose else [])]
 
     def heard(number: int, line: str) -> None:
         match = _TASK.match(line)

@@ -198,6 +198,9 @@ def build(
     ] = "",
     force: Annotated[bool, typer.Option("--force", help="Build from the beginning, even if nothing changed.")] = False,
     pull: Annotated[bool, typer.Option("--pull", help="Look for a newer base image first.")] = False,
+    locked: Annotated[
+        bool, typer.Option("--locked", help="With the package versions of locks/, or not at all.")
+    ] = False,
     verbose: Annotated[bool, typer.Option("--verbose", "-v", help="Show all that Packer and Ansible say.")] = False,
     as_json: JsonOption = False,
     project: ProjectOption = HERE,
@@ -216,12 +219,30 @@ def build(
     loaded = config.load(project)
     jobs = build_together.jobs(loaded, images, targets or [])
     if len(jobs) > 1:
-        _build_together(loaded, project, jobs, engine=engine, force=force, pull=pull, verbose=verbose, as_json=as_json)
+        _build_together(
+            loaded,
+            project,
+            jobs,
+            engine=engine,
+            force=force,
+            pull=pull,
+            locked=locked,
+            verbose=verbose,
+            as_json=as_json,
+        )
         return
     [(image, target)] = jobs
     with Progress(err, f"build {image}") as progress:
         built = building.build(
-            loaded, image, progress, target=target, engine=engine, force=force, pull=pull, verbose=verbose
+            loaded,
+            image,
+            progress,
+            target=target,
+            engine=engine,
+            force=force,
+            pull=pull,
+            locked=locked,
+            verbose=verbose,
         )
     if as_json:
         _print_json(built.to_json())
@@ -237,13 +258,16 @@ def _build_together(
     engine: str,
     force: bool,
     pull: bool,
+    locked: bool,
     verbose: bool,
     as_json: bool,
 ) -> None:
     if engine:
         raise UsageError("--engine is for one image and target", hint="build that one by itself")
     with Progress(err, f"build {len(jobs)} images") as progress:
-        outcomes = build_together.run(loaded, project, jobs, progress, force=force, pull=pull, verbose=verbose)
+        outcomes = build_together.run(
+            loaded, project, jobs, progress, force=force, pull=pull, locked=locked, verbose=verbose
+        )
     if as_json:
         _print_json([outcome.to_json() for outcome in outcomes])
     for outcome in [] if as_json else outcomes:
@@ -260,6 +284,7 @@ def _print_built(built: dict[str, Any]) -> None:
     out.print(f"  manifest    {_short(Path(built['manifest']))}", highlight=False, soft_wrap=True)
     out.print(f"  provenance  {_short(Path(built['provenance']))}", highlight=False, soft_wrap=True)
     out.print(f"  bom         {_short(Path(built['bom']))}", highlight=False, soft_wrap=True)
+    out.print(f"  lock        {_short(Path(built['lock']))}", highlight=False, soft_wrap=True)
 
 
 @app.command()
@@ -281,6 +306,9 @@ def converge(
         Path | None,
         typer.Option("--policy", help="With --only-drifted: what may differ and why. Default: the project's."),
     ] = None,
+    locked: Annotated[
+        bool, typer.Option("--locked", help="With the package versions of the images' locks, or not at all.")
+    ] = False,
     as_json: JsonOption = False,
     project: ProjectOption = HERE,
 ) -> None:
@@ -294,6 +322,8 @@ def converge(
     Example:  goldsmith converge --limit web1 --check --diff
     """
     loaded = config.load(project)
+    if only_drifted and locked:
+        raise UsageError("--only-drifted and --locked don't go together", hint="name the drifted hosts with --limit")
     if only_drifted:
         outputs = drift_command.Outputs(out, err, as_json=as_json)
         watcher = _watcher(loaded, only_drifted, limit, policy_file, project)
@@ -304,8 +334,8 @@ def converge(
             _print_repair(repaired)
         raise typer.Exit(repaired.exit_code)
     with Progress(err, "converge" + (" (check)" if check else "")) as progress:
-        if check:
-            result = converging.converge(loaded, progress, limit=limit, check=True, diff=diff)
+        if check or locked:
+            result = converging.converge(loaded, progress, limit=limit, check=check, diff=diff, locked=locked)
         else:
             result = sync.run(loaded, progress, limit=limit, diff=diff, full=full)
     if as_json:

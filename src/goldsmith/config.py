@@ -84,6 +84,10 @@ class Project:
     def output(self) -> Path:
         return self.root / self.config.output
 
+    def lock(self, image: str, target: str) -> Path:
+        """Where the lock of an image lies."""
+        return self.root / "locks" / f"{image}.{target}.lock"
+
     def image(self, name: str) -> Image:
         """The image of that name.
 

@@ -7,14 +7,15 @@ import datetime
 import json
 import os
 import re
+import shlex
 import signal
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import IO, Any
 
-from goldsmith import ansible_output, config, definition, files, inventory, proc
-from goldsmith.errors import GoldsmithError
+from goldsmith import ansible_output, config, definition, files, inventory, lock, proc
+from goldsmith.errors import GoldsmithError, UsageError
 from goldsmith.progress import Progress
 
 _ANSI = re.compile(r"\x1b\[[0-9;]*m")
@@ -208,20 +209,24 @@ def converge(
     limit: str,
     check: bool,
     diff: bool,
+    locked: bool = False,
     show_diff: bool = True,
     listener: Listener | None = None,
 ) -> Result:
     """Run the definition on the inventory's hosts, or on those that `limit` selects. `diff` has Ansible tell what
-    changes in files; `show_diff` shows it.
+    changes in files; `show_diff` shows it. `locked`: hold each of them to the lock of the image whose groups it is in.
+    If a version can't be had on one of them, the definition runs on none.
 
     Raises:
-        UsageError: `limit` selects no host.
+        UsageError: `limit` selects no host; or with `locked`, an image has no lock, a host is of no image, or it is of
+            two that don't agree.
         GoldsmithError: the events can't be written.
         Interrupted: SIGINT or SIGTERM came; ansible-playbook has ended.
     """
     proc.require("ansible-playbook")
     hosts = inventory.Inventory(project.inventory, project.root)
     selected = hosts.select(limit)
+    held = _locks(project, hosts, selected) if locked else []
     now = datetime.datetime.now(datetime.UTC)
     events = project.output / "converge" / f"{now:%Y%m%dT%H%M%S}.{now.microsecond // 1000:03}Z.jsonl"
     result = Result(events=events)
@@ -232,12 +237,56 @@ def converge(
         handler = Events(result, progress, stream, show_diff=diff and show_diff, listener=listener)
         for name in selected:
             progress.row(name)
-        for playbook in playbooks(project):
-            _run(project, playbook, handler, limit=limit, cmdline=arguments(check=check, diff=diff))
-            if result.error:
-                break
+        with _held(project, handler, held, limit=limit, check=check):
+            for playbook in playbooks(project) if result.exit_code != 1 else []:
+                _run(project, playbook, handler, limit=limit, cmdline=arguments(check=check, diff=diff))
+                if result.error:
+                    break
     result.seconds = progress.seconds
     return result
+
+
+def _locks(project: config.Project, hosts: inventory.Inventory, selected: Sequence[str]) -> list[tuple[list[str], str]]:
+    """Which of the selected hosts are held to which lock, none left out: see lock.of_hosts. An image's first target
+    counts."""
+    images, wanted = project.config.images, set(selected)
+    members = {
+        name: [host for host in hosts.hosts(":&".join(image.groups) or "all") if host in wanted]
+        for name, image in images.items()
+    }
+    free = wanted.difference(*members.values())
+    if free:
+        raise UsageError(
+            f"{sorted(free)[0]} is in the groups of no image, and so has no lock",
+            hint="converge it without --locked, or leave it out with --limit",
+        )
+    return lock.of_hosts(
+        members, {name: lock.load(project, name, image.targets[0]) for name, image in images.items() if members[name]}
+    )
+
+
+@contextlib.contextmanager
+def _held(
+    project: config.Project, handler: Events, held: Sequence[tuple[list[str], str]], *, limit: str, check: bool
+) -> Iterator[None]:
+    """Hold the hosts to their locks for as long as the block runs. In one run, so that all are asked before any is
+    changed."""
+    try:
+        if held:
+            with files.temporary_folder("lock") as folder:
+                paths = {}
+                for number, (hosts, text) in enumerate(held):
+                    (folder / f"{number}.lock").write_text(text)
+                    paths.update(dict.fromkeys(hosts, str(folder / f"{number}.lock")))
+                given = {"goldsmith_locks": paths, "goldsmith_lock": "{{ goldsmith_locks[inventory_hostname] }}"}
+                (folder / "given.json").write_text(json.dumps(given))
+                cmdline = ["--extra-vars", shlex.quote(f"@{folder / 'given.json'}"), *(["--check"] if check else [])]
+                _run(project, "goldsmith.core.lock", handler, limit=limit, cmdline=cmdline)
+        yield
+    finally:
+        if held and not check:
+            with proc.uninterrupted():
+                _run(project, "goldsmith.core.unlock", handler, limit=limit, cmdline=[])
 
 
 @contextlib.contextmanager

@@ -2,7 +2,7 @@
 
 Too much in it costs a build that was not needed; too little gives a stale image. So every file of the project
 counts, except what can't reach a machine: Goldsmith's own output, version control, dot files and Markdown at
-the top. Judged elsewhere, and so left out too: the policy, and goldsmith.yml beyond the image's own entry.
+the top. Judged elsewhere, and so left out too: the policy, locks, and goldsmith.yml beyond the image's own entry.
 """
 
 from __future__ import annotations
@@ -44,9 +44,11 @@ def digest_of(label: str, path: Path) -> bytes:
     return f"\0{label}\0{_mode(path)}\0".encode(errors="surrogateescape") + _content(path)
 
 
-def content_key(definition: str, base: str, tools: dict[str, str], templates: Iterable[Path]) -> str:
-    """SHA-256 (hex) over all that an image is made of: definition, base image, tools, Packer's templates."""
-    total = hashlib.sha256(json.dumps([definition, base, tools], sort_keys=True).encode())
+def content_key(definition: str, base: str, tools: dict[str, str], templates: Iterable[Path], lock: str = "") -> str:
+    """SHA-256 (hex) over all that an image is made of: definition, base image, tools, Packer's templates, and the text
+    of the lock that it is held to."""
+    parts = [definition, base, tools, *([lock] if lock else [])]
+    total = hashlib.sha256(json.dumps(parts, sort_keys=True).encode())
     for path in sorted(templates):
         total.update(path.name.encode() + b"\0" + path.read_bytes())
     return total.hexdigest()
@@ -77,6 +79,7 @@ def ansible_environment(root: Path) -> dict[str, str]:
 def _project(project: config.Project) -> dict[str, Path]:
     ignored = {project.output.resolve(), (project.root / project.config.policy).resolve()}
     ignored.add(project.root / config.FILE_NAME)
+    ignored.update((project.root / "locks").glob("*.lock"))
     found = {}
     for path in _files(project.root, ignored):
         name = str(path.relative_to(project.root))

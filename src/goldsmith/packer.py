@@ -8,7 +8,7 @@ from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
-from goldsmith import ansible_output, config, definition, docker, files, proc, resources
+from goldsmith import ansible_output, config, definition, docker, files, lock, proc, resources
 from goldsmith.errors import GoldsmithError
 from goldsmith.plan import Plan
 from goldsmith.progress import Progress
@@ -50,7 +50,8 @@ def _run(
     verbose: bool,
 ) -> bool:
     file = work / "variables.pkrvars.json"
-    file.write_text(json.dumps({**variables(project, plan, playbook(project, plan.image, work)), **more}))
+    pins = lock.scripts(plan.lock, work) if plan.lock else {}
+    file.write_text(json.dumps({**variables(project, plan, playbook(project, plan.image, work)), **pins, **more}))
     reader = ansible_output.Reader()
     errors: list[str] = []
     said: list[str] = []

@@ -14,6 +14,7 @@ class Plan:
 
     `engine` is how: `container` (a Docker image), `tree` (a machine's disk, made in a container) or `vm` (a machine's
     disk, made in a machine). `folder` has the records, and the disk. `anew`: nothing of an earlier build is used.
+    `lock`: the text of the lock that it is held to, or empty.
     """
 
     name: str
@@ -28,6 +29,7 @@ class Plan:
     folder: Path
     waivers: tuple[policy.Waiver, ...] = ()
     anew: bool = False
+    lock: str = ""
 
     @property
     def repository(self) -> str:

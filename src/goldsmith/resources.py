@@ -9,12 +9,13 @@ _CLONE = Path(__file__).parents[2]
 
 _IN_CLONE = {
     "collector": "plugins/module_utils/collector",
+    "package_lock": "plugins/module_utils",
     "packer": "packer",
     "example": "examples/web",
 }
 
 
 def folder(name: str) -> Path:
-    """The folder of that name: collector, packer, example, policy or report."""
+    """The folder of that name: collector, package_lock, packer, example, policy or report."""
     packaged = _PACKAGE / name
     return packaged if packaged.is_dir() else _CLONE / _IN_CLONE[name]

@@ -2,6 +2,7 @@
 
 import io
 import json
+from collections.abc import Callable, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -9,7 +10,8 @@ import pytest
 from rich.console import Console
 
 from goldsmith import converge
-from goldsmith.config import Config, Project
+from goldsmith.config import Config, Project, load
+from goldsmith.errors import UsageError
 from goldsmith.progress import Progress
 
 
@@ -111,3 +113,69 @@ def test_host_keys_are_checked_unless_the_user_says_otherwise(tmp_path: Path, mo
     assert converge.environment(project, tmp_path)["ANSIBLE_HOST_KEY_CHECKING"] == "True"
     monkeypatch.setenv("ANSIBLE_HOST_KEY_CHECKING", "False")
     assert converge.environment(project, tmp_path)["ANSIBLE_HOST_KEY_CHECKING"] == "False"
+
+
+@pytest.fixture
+def locked(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Callable[..., list[tuple[str, str, Any]]]:
+    """Converges a project of two images with locks, without Ansible; gives what would run: (playbook, hosts, lock)."""
+    images = "  web: {playbook: site.yml, groups: [web]}\n  db: {playbook: site.yml, groups: [db]}\n"
+    (tmp_path / "goldsmith.yml").write_text(f"images:\n{images}inventory: hosts.ini\n")
+    (tmp_path / "site.yml").write_text("")
+    (tmp_path / "hosts.ini").write_text("free\n[web]\nw1\nboth\n[db]\nd1\nboth\n")
+    (tmp_path / "locks").mkdir()
+    for name in ("web", "db"):
+        (tmp_path / f"locks/{name}.docker.lock").write_text(f"deb {name} 1 all\n")
+    monkeypatch.setattr(converge.proc, "require", lambda _: None)
+
+    def converged(lacking: bool = False, **options: Any) -> list[tuple[str, str, Any]]:
+        ran: list[tuple[str, str, Any]] = []
+
+        def run(_: Project, playbook: str, handler: converge.Events, *, limit: str, cmdline: Sequence[str]) -> None:
+            locks: Any = " ".join(cmdline)
+            if playbook == "goldsmith.core.lock":
+                given = json.loads(Path(cmdline[1].removeprefix("@")).read_text())
+                assert given["goldsmith_lock"] == "{{ goldsmith_locks[inventory_hostname] }}"
+                locks = {host: Path(path).read_text() for host, path in given["goldsmith_locks"].items()}
+            ran.append((playbook, limit, locks))
+            if lacking and playbook == "goldsmith.core.lock":
+                handler(event("failed", task="Go on", res={"msg": "the mirror no longer has x 1"}))
+
+        monkeypatch.setattr(converge, "_run", run)
+        given = {"limit": "", "check": False, "diff": False, "locked": True, **options}
+        converge.converge(load(tmp_path), Progress(Console(quiet=True), "x"), **given)
+        return ran
+
+    return converged
+
+
+DEFINITION = "--extra-vars goldsmith_delivery=live"
+
+
+def test_hosts_are_held_to_their_locks_while_the_definition_runs(locked: Callable[..., Any]) -> None:
+    assert locked(limit="web,db") == [
+        (
+            "goldsmith.core.lock",
+            "web,db",
+            {"w1": "deb web 1 all\n", "both": "deb db 1 all\ndeb web 1 all\n", "d1": "deb db 1 all\n"},
+        ),
+        ("site.yml", "web,db", DEFINITION),
+        ("goldsmith.core.unlock", "web,db", ""),
+    ]
+    assert locked(locked=False) == [("site.yml", "", DEFINITION)]
+
+
+def test_the_definition_does_not_run_where_a_locked_version_is_lacking(locked: Callable[..., Any]) -> None:
+    assert [playbook for playbook, *_ in locked(lacking=True, limit="w1")] == [
+        "goldsmith.core.lock",
+        "goldsmith.core.unlock",
+    ]
+
+
+def test_a_check_pins_nothing(locked: Callable[..., Any]) -> None:
+    ran = locked(check=True, limit="w1")
+    assert [playbook for playbook, *_ in ran] == ["goldsmith.core.lock", "site.yml"]
+
+
+def test_a_host_of_no_image_has_no_lock(locked: Callable[..., Any]) -> None:
+    with pytest.raises(UsageError, match="free is in the groups of no image"):
+        locked()
