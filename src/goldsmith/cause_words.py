@@ -93,7 +93,7 @@ def counted(things: Iterable[Thing]) -> str:
 
 
 def _count(section: str, count: int) -> str:
-    one, many = _NOUNS.get(section, (f"of {section}", f"of {section}"))
+    one, many = _NOUNS.get(section, (f"setting of {section}", f"settings of {section}"))
     return f"{count:,} {one if count == 1 else many}"
 
 
