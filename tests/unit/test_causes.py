@@ -98,7 +98,7 @@ def test_a_package_brings_units_users_alternatives_and_links() -> None:
     }
     a = {"runtime": {"units": {}, "sockets": {}}, "files": {"/usr/bin/editor": link("/bin/nano")}}
     assert lines(a, b) == [
-        "package chrony 4.3 only on B: 11 files, 1 group, 1 listening socket, 1 unit, 1 user",
+        "package chrony 4.3 only on B: 11 files, 1 unit, 1 user, 1 group, 1 listening socket",
         "package vim 9 only on B: 3 files",
         "file /usr/bin/editor, target /bin/nano → /etc/alternatives/editor",
     ]
