@@ -250,7 +250,8 @@ class _Sorting:
         for path in self.left("files"):
             match = _ALTERNATIVE.fullmatch(path)
             if match:
-                targets = (self.of(each) for each in self.about("files", path, "target"))
+                link = f"/etc/alternatives/{match['name']}"
+                targets = (self.of(each) for each in (*self.about("files", path, "target"), link))
                 self.give("files", path, next(filter(None, targets), ("alternative", match["name"])))
         for key in self.left("alternatives"):
             self.give("alternatives", key, self.of(f"/etc/alternatives/{key}") or ("alternative", key))

@@ -59,6 +59,14 @@ class Fleet:
         """Machine -> its state."""
         return {name: state for state in self.states for name in state.machines}
 
+    @property
+    def unused(self) -> tuple[Rule, ...]:
+        """Rules of the user's that could have applied somewhere, and fitted nothing anywhere."""
+        used = {id(each.rule) for state in self.states for each in state.comparison.explained}
+        used |= {id(each.rule) for each in self.shared}
+        found = {id(rule): rule for state in self.states for rule in state.comparison.unused}
+        return tuple(rule for key, rule in found.items() if key not in used)
+
     def comparison(self, machine: str) -> Comparison:
         """The reference (A) and this machine (B). Raises KeyError when it was not read."""
         return replace(self.state_of[machine].comparison, b=machine)

@@ -19,7 +19,7 @@ _NAMES = 8
 
 def render(found: Fleet, console: Console, *, files: bool = False) -> None:
     """Print a fleet's judgement: each state with its machines and causes, and what machines share."""
-    console.print(Group(*_parts(found, files), "", verdict(found)))
+    console.print(Group(*_parts(found, files), verdict(found)))
 
 
 def verdict(found: Fleet) -> Text:
@@ -56,8 +56,19 @@ def _parts(found: Fleet, files: bool) -> Iterator[RenderableType]:
         text = f"{each.key} {short(each.sha256)} is the same on {_some(each.machines)}{why}"
         yield ""
         yield Text(f"Shared identity: {text}", style=style)
-    if found.unread:
-        yield ""
+    yield ""
+    yield from _notes(found)
+
+
+def _notes(found: Fleet) -> Iterator[Text]:
+    left_out: dict[str, set[str]] = {}
+    for state in found.states:
+        for section, why in state.comparison.not_compared:
+            left_out.setdefault(why, set()).add(section)
+    for why, sections in left_out.items():
+        yield Text(f"Not compared: {', '.join(sorted(sections))}: {why}", style="yellow")
+    for rule in found.unused:
+        yield Text(f"Unused rule: {rule}", style="yellow")
     for name, why in found.unread:
         yield Text(f"Not read: {visible(name)}: {visible(why)}", style="bold red")
 
@@ -99,5 +110,6 @@ def to_json(found: Fleet) -> dict[str, Any]:
             }
             for each in found.shared
         ],
+        "unused_rules": [{"rule": str(rule), "reason": rule.reason} for rule in found.unused],
         "unread": [{"machine": name, "why": why} for name, why in found.unread],
     }

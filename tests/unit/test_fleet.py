@@ -2,12 +2,15 @@
 
 from __future__ import annotations
 
+import io
+import json
 from dataclasses import replace
 from typing import Any
 
 import pytest
+from rich.console import Console
 
-from goldsmith import fleet, policy
+from goldsmith import fleet, fleet_report, policy
 from goldsmith.compare import compare
 from goldsmith.fleet import Fleet
 from goldsmith.policy import Policy, Rule
@@ -122,3 +125,48 @@ def test_a_rule_for_some_machines_explains_there_only() -> None:
     found = fleet.judge(reference, machines, Policy("p", (rule(group="databases"),)), groups)
     assert [state.machines for state in found.states if state.comparison.ok] == [("db1",)]
     assert compare(reference, machines[3], Policy("p", (rule(group="databases"),)), groups).ok
+
+
+def test_a_rule_is_unused_when_it_fits_nothing_anywhere() -> None:
+    machines = [machine("web1", files={"/x": OTHER}), machine("db1", files={"/x": FILE})]
+    used, for_db, never = rule(), rule(machine="db*"), rule(key="/y")
+    found = fleet.judge(machine("ref", files={"/x": FILE}), machines, Policy("p", (used, for_db, never)))
+    assert found.ok
+    assert found.unused == (for_db, never)
+
+
+def rendered(found: Fleet, **how: Any) -> str:
+    out = io.StringIO()
+    fleet_report.render(found, Console(file=out, width=150), **how)
+    return out.getvalue()
+
+
+def test_a_fleet_in_words_and_as_json() -> None:
+    key = "ssh_host_key /k"
+    machines = [machine(f"web{number}", at_rest=True, files={"/x": FILE}) for number in range(10)]
+    clones = [with_identity(machine(name, files={"/x": OTHER}), key, sha256="same") for name in ("db1", "db2")]
+    rules = Policy("p", (rule(key="/y"),))
+    found = fleet.judge(machine("ref", runtime={"units": {}}, files={"/x": FILE}), [*machines, *clones], rules)
+    found = replace(found, unread=(("gone", "can't be read"),))
+    text = rendered(found)
+    for said in (
+        "EQUAL  10 machines: web0, web1, web2, web3, web4, web5, web6, web7 and 2 more",
+        "DIFFERENT  2 machines: db1, db2",
+        "    file /x, contents",
+        "Shared identity: ssh_host_key /k same is the same on db1, db2, and each must have its own",
+        "Not compared: runtime.units: B at rest: nothing runs",
+        "Unused rule: files /y",
+        "Not read: gone: can't be read",
+        "DIFFERENT: 12 machines in 2 states; 2 in 1 differ, 1 shared identity, 1 not read",
+    ):
+        assert said in text, said
+    assert "/x sha256" in rendered(found, files=True)
+    data = json.loads(json.dumps(fleet_report.to_json(found)))
+    assert (data["equal"], data["machines"], len(data["states"][0]["machines"])) == (False, 12, 10)
+    assert data["states"][1]["comparison"]["causes"][0]["what"] == "file /x, contents"
+    assert data["shared_identities"] == [
+        {"key": key, "sha256": "same", "machines": ["db1", "db2"], "explained": False, "reason": None}
+    ]
+    assert data["unread"] == [{"machine": "gone", "why": "can't be read"}]
+    equal = fleet.judge(machine("ref", files={"/x": FILE}), machines, NONE)
+    assert "EQUAL: 10 machines in 1 state, nothing unexplained" in rendered(equal)

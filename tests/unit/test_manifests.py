@@ -82,6 +82,7 @@ def edited(path: Path, change: Callable[[str], str]) -> None:
         (lambda text: text.replace('"scope":"live"', '"scope":"rest"'), "at rest has none"),
         (lambda text: text.replace('"warnings":[]', '"warnings":{}'), "no lines"),
         (lambda text: text.replace('"warnings":[]', '"warnings":[]}'), "not JSON"),
+        (lambda text: text.replace('"warnings":[]', '"warnings":[],"sections":{"files":{}}'), "digest"),
         (lambda text: text[:-20], "ends in the middle"),
         (lambda text: text[:0], "is empty"),
     ],

@@ -251,6 +251,12 @@ def test_the_published_schema_takes_what_is_loaded_and_no_misspelt_key() -> None
         assert not schema.is_valid({"rules": [bad]})
 
 
+def test_the_policy_that_the_documentation_shows_is_one(tmp_path: Path) -> None:
+    [text] = re.findall(r"```yaml\n(extends: debian.*?)```", (ROOT / "docs/manifest.md").read_text(), re.DOTALL)
+    [shown] = policy.load(write(tmp_path, text), datetime.date(2027, 6, 30)).own
+    assert set(shown.model_dump(exclude_defaults=True)) == set(Rule.model_fields), "each key is shown"
+
+
 def test_an_unknown_reference_is_an_error() -> None:
     with pytest.raises(UsageError, match="no reference policy 'gentoo'"):
         policy.reference("gentoo")
