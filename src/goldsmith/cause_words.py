@@ -84,16 +84,18 @@ def counted(things: Iterable[Thing]) -> str:
     """What a cause brings: "12 files, 1 unit". What runs of a unit is not counted beside it."""
     all_of_it = set(things)
     counts: Counter[str] = Counter()
-    for section, key in sorted(all_of_it):
+    for section, key in all_of_it:
         if section != "runtime.units":
             counts[section] += 1
         elif ("units", key) not in all_of_it:
             counts["units"] += 1
-    return ", ".join(_count(section, count) for section, count in counts.items())
+    known = list(_NOUNS)
+    order = sorted(counts, key=lambda section: (known.index(section) if section in known else len(known), section))
+    return ", ".join(_count(section, counts[section]) for section in order)
 
 
 def _count(section: str, count: int) -> str:
-    one, many = _NOUNS.get(section, (f"of {section}", f"of {section}"))
+    one, many = _NOUNS.get(section, (f"setting of {section}", f"settings of {section}"))
     return f"{count:,} {one if count == 1 else many}"
 
 

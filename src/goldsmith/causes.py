@@ -106,7 +106,7 @@ class _Sorting:
     def __init__(self, differences: Iterable[Difference]) -> None:
         self.things: Things = {}
         self.keys: dict[str, list[str]] = {}
-        for each in sorted(differences, key=lambda each: (each.section, each.key)):
+        for each in sorted(differences, key=lambda each: (each.section, each.key, each.attribute or "")):
             if (each.section, each.key) not in self.things:
                 self.keys.setdefault(each.section, []).append(each.key)
             self.things.setdefault((each.section, each.key), []).append(each)
@@ -250,7 +250,8 @@ class _Sorting:
         for path in self.left("files"):
             match = _ALTERNATIVE.fullmatch(path)
             if match:
-                targets = (self.of(each) for each in self.about("files", path, "target"))
+                link = f"/etc/alternatives/{match['name']}"
+                targets = (self.of(each) for each in (*self.about("files", path, "target"), link))
                 self.give("files", path, next(filter(None, targets), ("alternative", match["name"])))
         for key in self.left("alternatives"):
             self.give("alternatives", key, self.of(f"/etc/alternatives/{key}") or ("alternative", key))

@@ -83,6 +83,7 @@ def test_a_package_brings_units_users_alternatives_and_links() -> None:
             "/var/lib/chrony/made-at-installation": FILE,
             "/usr/bin/vim.basic": of("vim"),
             "/etc/alternatives/editor": link("/usr/bin/vim.basic"),
+            "/var/lib/dpkg/alternatives/editor": FILE,
             "/usr/bin/editor": link("/etc/alternatives/editor"),
             "/usr/lib/python3/dist-packages/c.py": of("chrony"),
             "/usr/lib/python3/dist-packages/__pycache__/c.cpython-311.pyc": FILE,
@@ -97,8 +98,8 @@ def test_a_package_brings_units_users_alternatives_and_links() -> None:
     }
     a = {"runtime": {"units": {}, "sockets": {}}, "files": {"/usr/bin/editor": link("/bin/nano")}}
     assert lines(a, b) == [
-        "package chrony 4.3 only on B: 11 files, 1 group, 1 listening socket, 1 unit, 1 user",
-        "package vim 9 only on B: 2 files",
+        "package chrony 4.3 only on B: 11 files, 1 unit, 1 user, 1 group, 1 listening socket",
+        "package vim 9 only on B: 3 files",
         "file /usr/bin/editor, target /bin/nano → /etc/alternatives/editor",
     ]
 
@@ -250,12 +251,12 @@ def test_a_setting_has_the_cause_of_the_file_that_it_is_read_from() -> None:
         "os release, version_id 12 → 13",
         "runtime.kernel release, name 6.1 → 6.2",
         "sudo %sudo, rules x → y",
-        "file /etc/cron.d/x only on B: 1 of cron",
-        "file /etc/fstab, contents: 1 of mounts",
-        "file /etc/pam.d/sshd, contents: 1 of pam",
+        "file /etc/cron.d/x only on B: 1 setting of cron",
+        "file /etc/fstab, contents: 1 setting of mounts",
+        "file /etc/pam.d/sshd, contents: 1 setting of pam",
         "file /etc/sudoers.d/a, contents",
         "file /etc/sudoers.d/b, contents",
-        f"file {conf}, contents: 1 of runtime.sysctl, 1 of sysctl",
+        f"file {conf}, contents: 1 setting of runtime.sysctl, 1 setting of sysctl",
     ]
 
 

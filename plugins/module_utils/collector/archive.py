@@ -125,6 +125,7 @@ class _Archive(Tree):
         entry = added.get(target) or self.entries.get(target)
         if entry is None or entry.type == DIRECTORY:
             raise ArchiveError("%s: hard link %s leads nowhere" % (self._name, paths.printable(path)))
+        entry.inode = entry.inode or object()
         return copy.copy(entry)
 
     def _entry(self, member, path, source, start):
