@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import json
+import subprocess
+import sys
 from collections.abc import Callable
 from dataclasses import replace
 from pathlib import Path
@@ -14,6 +16,7 @@ from goldsmith import fleet, manifest, manifests, policy
 from goldsmith.errors import UsageError
 from goldsmith.manifest import Manifest
 from goldsmith.policy import Policy
+from tests.paths import ROOT
 from tests.unit.test_compare import FILE, machine, recorded, with_identity
 
 NONE = Policy()
@@ -150,3 +153,12 @@ def test_what_is_kept_has_a_limit(tmp_path: Path, monkeypatch: pytest.MonkeyPatc
         reader.read(path, path.stem)
     assert len(reader._known) == 1
     assert sum(map(len, reader._known.values())) <= 200
+
+
+def test_the_benchmark_judges_a_small_fleet() -> None:
+    """So that it runs when somebody needs it. What it measures is not looked at here, but that it measures rightly."""
+    command = [sys.executable, str(ROOT / "benchmarks/compare.py"), "--runs=1", "--machines=40", "--states=4", "--json"]
+    done = subprocess.run(command, capture_output=True, text=True, check=False)
+    runs = json.loads(done.stdout)["runs"]
+    assert [len(runs[states]) for states in ("4", "8")] == [1, 1], done.stderr
+    assert all(run["cpu"] > 0 and run["memory"] > 10 for each in runs.values() for run in each)

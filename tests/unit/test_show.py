@@ -3,13 +3,16 @@
 from __future__ import annotations
 
 import os
+import sys
 from pathlib import Path
+from typing import Any
 
 import pytest
 
 from goldsmith import show
 from goldsmith.collect import parse
 from goldsmith.errors import UsageError
+from goldsmith.inventory import Connection
 from goldsmith.masking import Masks
 from goldsmith.show import Content
 
@@ -163,6 +166,21 @@ def test_it_never_leaves_the_root(machines: tuple[Path, Path], tmp_path: Path) -
     assert "host's own" not in text
     os.mkfifo(a / "etc/pipe")
     assert show.fetch(parse(f"dir:{a}"), "/etc/pipe") == Content("other")
+
+
+class Hosts:
+    """An inventory whose one host is this machine, reached by a shell, as ssh hands its command to one."""
+
+    def ssh(self, _name: str) -> Connection:
+        return Connection(argv=("sh", "-c"), python=sys.executable, become=False)
+
+
+def test_a_host_is_asked_with_its_path_quoted(tmp_path: Path) -> None:
+    hosts: Any = Hosts()
+    path = tmp_path / "it's a $(name)"
+    path.write_text("x")
+    assert show.fetch(parse("ssh:web1"), str(path), hosts) == Content("file", b"x")
+    assert show.fetch(parse("ssh:web1"), f"{path}y", hosts) == Content("absent")
 
 
 def test_wrong_usage(machines: tuple[Path, Path]) -> None:
