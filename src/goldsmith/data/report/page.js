@@ -313,7 +313,7 @@ function setUp() {
       make("th", { role: "columnheader", scope: "col", class: name }, title)),
     ...page.sections.map((section) => make("th", { role: "columnheader", scope: "col", class: "section" },
       make("span", {}, section)))));
-  at("legend").append(make("b", {}, "3"), " unexplained · ", make("i", {}, "+5"), " explained by policy · – not compared ",
+  at("legend").append("In a cell: ", make("b", {}, "n"), " unexplained · ", make("i", {}, "+n"), " explained by policy · – not compared ",
     make("span", { class: "keys" }, "· ", make("kbd", {}, "/"),
       " search · arrow keys move in the matrix · Enter opens · Escape closes"));
 
