@@ -14,10 +14,10 @@ from ansible_collections.goldsmith.core.plugins.module_utils.collector import (
     os_release,
     packages,
     paths,
-    runtime,
     tree,
     units,
 )
+from ansible_collections.goldsmith.core.plugins.module_utils.collector.runtime import sockets
 
 from tests.paths import FIXTURES
 
@@ -228,23 +228,23 @@ UDP = """   sl  local_address rem_address   st tx_queue rx_queue tr tm->when ret
 
 def test_listening_sockets() -> None:
     everywhere = "0.0.0.0"  # noqa: S104
-    assert list(runtime.parse_table(TCP, False)) == [(everywhere, 22, "559497"), ("127.0.0.1", 8000, "558512")]
-    assert list(runtime.parse_table(TCP6, False)) == [("[::1]", 80, "559512")]
-    assert list(runtime.parse_table(UDP, True)) == [(everywhere, 68, "18203")]
-    assert list(runtime.parse_table("", True)) == []
+    assert list(sockets.parse_table(TCP, False)) == [(everywhere, 22, "559497"), ("127.0.0.1", 8000, "558512")]
+    assert list(sockets.parse_table(TCP6, False)) == [("[::1]", 80, "559512")]
+    assert list(sockets.parse_table(UDP, True)) == [(everywhere, 68, "18203")]
+    assert list(sockets.parse_table("", True)) == []
 
 
 def test_the_unit_behind_a_process() -> None:
-    assert runtime.unit_of("0::/system.slice/nginx.service\n") == "nginx.service"
-    assert runtime.unit_of("9:name=systemd:/../../system.slice/a.service\n8:pids:/b.service\n0::/\n") == "a.service"
-    assert runtime.unit_of("0::/system.slice/docker.service/inner\n") == "docker.service"
-    assert runtime.unit_of("0::/user.slice/user-0.slice/session-3.scope\n") == "user-0.slice"
-    assert runtime.unit_of("") == ""
+    assert sockets.unit_of("0::/system.slice/nginx.service\n") == "nginx.service"
+    assert sockets.unit_of("9:name=systemd:/../../system.slice/a.service\n8:pids:/b.service\n0::/\n") == "a.service"
+    assert sockets.unit_of("0::/system.slice/docker.service/inner\n") == "docker.service"
+    assert sockets.unit_of("0::/user.slice/user-0.slice/session-3.scope\n") == "user-0.slice"
+    assert sockets.unit_of("") == ""
 
 
 def test_pid_1_counts_only_alone() -> None:
     both = {("systemd", "init.scope"), ("sshd", "ssh.service")}
-    assert runtime.describe_holders(both) == {"program": "sshd", "unit": "ssh.service"}
-    assert runtime.describe_holders({("systemd", "init.scope")}) == {"program": "systemd", "unit": "init.scope"}
-    assert runtime.describe_holders({("b", "x"), ("a", "x")}) == {"program": "a, b", "unit": "x"}
-    assert runtime.describe_holders(set()) == {}
+    assert sockets.describe_holders(both) == {"program": "sshd", "unit": "ssh.service"}
+    assert sockets.describe_holders({("systemd", "init.scope")}) == {"program": "systemd", "unit": "init.scope"}
+    assert sockets.describe_holders({("b", "x"), ("a", "x")}) == {"program": "a, b", "unit": "x"}
+    assert sockets.describe_holders(set()) == {}
