@@ -40,6 +40,7 @@ _NESTED = 4
 _LISTED = 5000
 """Members by which it is told what a tar archive is: one with more is a root file system."""
 _PIECE = 2**20
+_LIVE = "a machine that runs is read by ssh:HOST"
 _NO_PART = frozenset({"", "FAT", "swap"})
 """What is on a disk beside the machine's files: boot loaders, and memory."""
 _OTHERS = (
@@ -261,7 +262,10 @@ def _check_described(texts: dict[str, str], names: set[str], name: str) -> None:
         for match in _NAMES_FILE.finditer(text):
             file = match[1] or match[2] or ""
             if file and file not in beside:
-                raise UsageError(f"{name} is not whole: it names the file {file!r}, which is not in it")
+                raise UsageError(
+                    f"{name} is not whole: it names the file {file!r}, which is not in it",
+                    hint="export the machine again, as one file; or name its disk: disk:PATH",
+                )
 
 
 def _check_sums(texts: dict[str, str], inside: str, copy: Path, name: str) -> None:
@@ -269,13 +273,16 @@ def _check_sums(texts: dict[str, str], inside: str, copy: Path, name: str) -> No
     for text in texts.values():
         for kind, file, said in _CHECKSUM.findall(text):
             if file == Path(inside).name and files.digest(copy, f"sha{kind}") != said.lower():
-                raise GoldsmithError(f"{name}: {inside} is damaged: it is not what its checksum says")
+                message = f"{name}: {inside} is damaged: it is not what its checksum says"
+                raise GoldsmithError(message, hint="fetch it again")
 
 
 def _extract(archive: tarfile.TarFile, member: tarfile.TarInfo, target: Path) -> None:
     """Lay down a disk. What is empty in a sparse one takes no room."""
     if member.size > LARGEST_DISK:
-        raise UsageError(f"{member.name} claims to have {member.size} bytes; at most {LARGEST_DISK} are read")
+        raise UsageError(
+            f"{member.name} claims to have {member.size} bytes; at most {LARGEST_DISK} are read", hint=_LIVE
+        )
     source = cast(IO[bytes], archive.fileobj)
     stored = cast("list[tuple[int, int]] | None", member.sparse)
     at = member.offset_data
@@ -308,13 +315,14 @@ def _disk(path: Path, driver: str, folder: Path, name: str) -> System:
     disk_header.check(name, driver, head, footer)
     with _reader(path, driver, folder, name) as (read, size):
         if size > LARGEST_DISK:
-            raise UsageError(f"{name} claims to have {size} bytes; at most {LARGEST_DISK} are read")
+            raise UsageError(f"{name} claims to have {size} bytes; at most {LARGEST_DISK} are read", hint=_LIVE)
         system, notes = _root(read, size, name)
         target = folder / "root.tar"
         try:
             ext4_tar.write(system, target)
         except GoldsmithError as error:
-            raise GoldsmithError(f"{name} can't be read: {error.message}", hint=error.hint) from error
+            hint = error.hint or "check a copy of it with e2fsck, or fetch it again"
+            raise GoldsmithError(f"{name} can't be read: {error.message}", hint=hint) from error
     return System("tar", target, notes)
 
 
@@ -335,6 +343,7 @@ def _reader(path: Path, driver: str, folder: Path, name: str) -> Iterator[tuple[
             device = stack.enter_context(nbd.opened(path, driver, folder))
         except GoldsmithError as error:
             error.message = f"{name} can't be read: {error.message}"
+            error.hint = error.hint or "is it whole? `qemu-img check` tells"
             raise
         yield _kept(device.read), device.size
 
@@ -356,7 +365,7 @@ def _kept(read: ext4.Read) -> ext4.Read:
 
 def _root(read: ext4.Read, size: int, name: str) -> tuple[ext4.FileSystem, tuple[str, ...]]:
     """The file system with the system in it, found by what is in it; and a note of each that is beside it."""
-    hint = "read are ext4, ext3 and ext2, without LVM, RAID or encryption; a machine that runs is read by ssh:HOST"
+    hint = f"read are ext4, ext3 and ext2, without LVM, RAID or encryption; {_LIVE}"
     try:
         found = partitions.of(read, size)
     except GoldsmithError as error:

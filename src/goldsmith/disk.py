@@ -97,10 +97,10 @@ class Workshop:
         """The files of an archive in the folder become the tree, completed for a disk."""
         self._do("unpack", archive)
 
-    def read(self, disk: Path, name: str = "the disk") -> None:
-        """The root file system of a raw disk in the folder becomes the tree; `name` says whose it is."""
+    def read(self, disk: Path) -> None:
+        """The root file system of a raw disk in the folder, as this module makes one, becomes the tree."""
         hint = "it must be a whole disk: with a partition table, and a root file system (ext4) of that type"
-        self._do("read", disk, f"{name} can't be read", hint)
+        self._do("read", disk, "the disk can't be read", hint)
 
     def pack(self) -> Path:
         """The tree becomes an archive in the folder."""

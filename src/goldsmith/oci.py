@@ -32,6 +32,8 @@ _DIGEST = re.compile(r"sha256:([0-9a-f]{64})|sha512:([0-9a-f]{128})")
 _NAMED = re.compile(r"(?:.*/)?sha256/([0-9a-f]{64})|([0-9a-f]{64})\.json")
 """A file of `docker save` whose name is its digest."""
 _PIECE = 2**20
+_AGAIN = "fetch it again"
+_ANEW = "write it anew, with `skopeo copy` or `docker save`"
 
 
 @dataclass(frozen=True)
@@ -51,10 +53,10 @@ def of_folder(path: Path) -> Open:
         try:
             handle = os.open(path / name, os.O_RDONLY | os.O_NOFOLLOW | os.O_NONBLOCK | os.O_CLOEXEC)
         except OSError as error:
-            raise GoldsmithError(f"{path}: {name} can't be read: {error.strerror}") from error
+            raise GoldsmithError(f"{path}: {name} can't be read: {error.strerror}", hint=_AGAIN) from error
         with os.fdopen(handle, "rb") as stream:
             if not stat.S_ISREG(os.fstat(handle).st_mode):
-                raise GoldsmithError(f"{path}: {name} is no file")
+                raise GoldsmithError(f"{path}: {name} is no file", hint=_AGAIN)
             yield stream
 
     return open_file
@@ -72,7 +74,7 @@ def of_archive(archive: tarfile.TarFile, found: dict[str, tarfile.TarInfo]) -> O
                 break
             here = posixpath.normpath(posixpath.join(posixpath.dirname(here), member.linkname))
         if member is None or not member.isreg() or member.issparse():
-            raise GoldsmithError(f"there is no file {name} in it")
+            raise GoldsmithError(f"there is no file {name} in it", hint=_AGAIN)
         stream = archive.extractfile(member)
         assert stream is not None  # noqa: S101 - it is a file
         with stream:
@@ -92,7 +94,7 @@ def of_layout(open_file: Open, target: Path, name: str) -> None:
         with open_file("oci-layout") as stream:
             version = archives.text(stream)["imageLayoutVersion"]
         if version != _VERSION:
-            raise UsageError(f"{name} is an OCI layout of version {version}; {_VERSION} is read")
+            raise UsageError(f"{name} is an OCI layout of version {version}; {_VERSION} is read", hint=_ANEW)
         with open_file("index.json") as stream:
             found = archives.text(stream)
         for _step in range(4):
@@ -100,7 +102,8 @@ def of_layout(open_file: Open, target: Path, name: str) -> None:
                 break
             found = _json(open_file, _blob(_one(found["manifests"], name)), name)
         if found.get("schemaVersion") != 2 or "layers" not in found:
-            raise UsageError(f"{name} has a manifest of another version ({found.get('schemaVersion')}); 2 is read")
+            version = found.get("schemaVersion")
+            raise UsageError(f"{name} has a manifest of another version ({version}); 2 is read", hint=_ANEW)
         config = _blob(found["config"])
         _write(open_file, config, [_blob(layer) for layer in found["layers"]], target, name)
 
@@ -128,7 +131,7 @@ def _named(name: str) -> _Blob:
 def _blob(descriptor: dict[str, Any]) -> _Blob:
     digest = descriptor["digest"]
     if not _DIGEST.fullmatch(digest):
-        raise GoldsmithError(f"{digest[:80]!r} is no digest that is known")
+        raise GoldsmithError(f"{digest[:80]!r} is no digest that is known", hint=_ANEW)
     return _Blob(f"blobs/{digest.replace(':', '/')}", digest, int(descriptor["size"]))
 
 
@@ -160,16 +163,17 @@ def _kind(blob: _Blob) -> str:
 def _check(blob: _Blob, found: str, size: int, name: str) -> None:
     wrong_size = blob.size is not None and size != blob.size
     if wrong_size or (blob.digest and blob.digest.partition(":")[2] != found):
-        raise GoldsmithError(f"{name}: {blob.name} is damaged: it is not what its digest says", hint="fetch it again")
+        raise GoldsmithError(f"{name}: {blob.name} is damaged: it is not what its digest says", hint=_AGAIN)
 
 
 def _write(open_file: Open, config: _Blob, layers: list[_Blob], target: Path, name: str) -> None:
     settings = _json(open_file, config, name)
     identities = settings["rootfs"]["diff_ids"]
     if len(layers) > LAYERS:
-        raise GoldsmithError(f"{name} has {len(layers)} layers; at most {LAYERS} are read")
+        raise GoldsmithError(f"{name} has {len(layers)} layers; at most {LAYERS} are read", hint=_ANEW)
     if len(identities) != len(layers):
-        raise GoldsmithError(f"{name}: its configuration knows {len(identities)} layers, its manifest {len(layers)}")
+        counts = f"its configuration knows {len(identities)} layers, its manifest {len(layers)}"
+        raise GoldsmithError(f"{name}: {counts}", hint=_AGAIN)
     packed, plain = target.with_suffix(".blob"), target.with_suffix(".layer")
     left = archives.MOST
     with tarfile.open(target, "w", format=tarfile.PAX_FORMAT) as out:
@@ -183,12 +187,12 @@ def _write(open_file: Open, config: _Blob, layers: list[_Blob], target: Path, na
                 if f"sha256:{hashlib.file_digest(stream, 'sha256').hexdigest()}" != identity:
                     raise GoldsmithError(
                         f"{name}: {blob.name} is not the layer that the image's configuration names",
-                        hint="fetch it again",
+                        hint=_AGAIN,
                     )
             left -= plain.stat().st_size
             if left < 0:
                 raise GoldsmithError(
-                    f"{name} unpacks to more than {archives.MOST // 2**30} GiB: that is all that is read"
+                    f"{name} unpacks to more than {archives.MOST // 2**30} GiB: that is all that is read", hint=_ANEW
                 )
             out.add(plain, f"{number}/layer.tar")
             plain.unlink()

@@ -55,11 +55,14 @@ def of(read: Read, size: int) -> list[Partition]:
     """
     first = read(0, _SECTOR)
     whole = file_system(read, 0)
+    marked = first[510:] == b"\x55\xaa"
+    entries = list(_entries(first)) if marked else []
     if whole and whole != "FAT":
+        if entries:
+            raise GoldsmithError(f"it is a whole file system ({whole}), and has a partition table: either may count")
         return [Partition(0, 0, size)]
-    if len(first) < _SECTOR or first[510:] != b"\x55\xaa":
+    if not marked:
         raise GoldsmithError("it has no partition table, and no file system that is known")
-    entries = list(_entries(first))
     found = list(_gpt(read) if any(kind == _PROTECTIVE for kind, _, _ in entries) else _mbr(read, entries))
     for partition in found:
         if not 0 < partition.start < partition.start + partition.size <= size:

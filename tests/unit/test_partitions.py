@@ -76,6 +76,7 @@ def test_a_disk_that_is_one_file_system() -> None:
     ("disk", "said"),
     [
         (Disk(), "no partition table"),
+        (Disk().put(0, mbr((0x83, 2048, 2048))).put(0x438, b"\x53\xef"), "a whole file system .ext4., and has"),
         (Disk().put(0, mbr((0xEE, 1, 1))), r"\(GPT\) is damaged"),
         (gpt(Disk(), count=2**31), r"\(GPT\) is damaged: 2147483648 entries"),
         (gpt(Disk(), count=5000), "is damaged: 5000 entries"),
