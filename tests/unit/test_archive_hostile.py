@@ -129,9 +129,8 @@ def test_a_size_below_nothing_does_not_lead_in_circles(root: Write, size: int, f
         raw[148:156] = b"        "
         raw[148:156] = b"%06o\0 " % sum(raw[:512])
         data = bytes(raw)
-    refused(
-        root(layer(ETC, (info("etc/a"), b"x" * 2000))[:-10240][:4096] + data + END), "claims to have|header|seek|size"
-    )
+    before = layer(ETC, (info("etc/a"), b"x" * 2000))[: 2 * 512 + 2048]
+    refused(root(before + data + END), "a member claims to have -")
 
 
 @pytest.mark.parametrize("size", [2**40, 2**62])
