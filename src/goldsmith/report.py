@@ -14,7 +14,7 @@ from rich.text import Text
 
 from goldsmith import causes
 from goldsmith.compare import Comparison, Difference, rank
-from goldsmith.words import ABSENT, say, short, summary, visible
+from goldsmith.words import short, sides, visible
 
 SCHEMA = "goldsmith.comparison/1"
 
@@ -62,8 +62,8 @@ def _heading(comparison: Comparison) -> Table:
     table.add_column(style="bold", no_wrap=True)
     table.add_column(overflow="fold")
     table.add_column(style="dim", no_wrap=True)
-    sides = zip(("A", "B"), (comparison.a, comparison.b), comparison.scopes, comparison.digests, strict=True)
-    for side, name, scope, digest in sides:
+    machines = zip(("A", "B"), (comparison.a, comparison.b), comparison.scopes, comparison.digests, strict=True)
+    for side, name, scope, digest in machines:
         table.add_row(side, Text(name), f"{'at rest' if scope == 'rest' else scope}  {short(digest)}")
     return table
 
@@ -103,16 +103,10 @@ def _differences(found: Sequence[Difference], limit: int) -> RenderableType:
 def _cells(difference: Difference) -> tuple[Text, Text, Text]:
     section = "" if difference.section == "files" else f"{difference.section} "
     what = Text(f"{section}{visible(difference.key)}")
-    if difference.kind == "changed":
-        what.append(f" {difference.attribute}", style="cyan")
-        return what, Text(say(difference.attribute, difference.a)), Text(say(difference.attribute, difference.b))
-    if difference.kind == "equal":
-        what.append(" cloned", style="cyan")
-        return what, Text("same on both machines"), Text("")
-    if difference.kind == "unreadable":
-        return what, Text("can't be read"), Text("can't be read")
-    here = Text(summary(difference.a if difference.kind == "only_a" else difference.b))
-    return (what, here, Text(ABSENT)) if difference.kind == "only_a" else (what, Text(ABSENT), here)
+    if difference.kind in ("changed", "equal"):
+        what.append(f" {difference.attribute if difference.kind == 'changed' else 'cloned'}", style="cyan")
+    one, other = sides(difference)
+    return what, Text(one), Text(other)
 
 
 def _explained(differences: Iterable[Difference]) -> Table:

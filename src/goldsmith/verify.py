@@ -19,7 +19,7 @@ from typing import Any
 
 import yaml
 
-from goldsmith import collect, config, converge, definition, docker, files, inventory, proc, roles
+from goldsmith import collect, config, converge, definition, docker, inventory, proc, report_junit, roles
 from goldsmith import machine as qemu
 from goldsmith.errors import GoldsmithError, UsageError, nearest
 from goldsmith.progress import Progress
@@ -142,7 +142,8 @@ def of_disk(
         sources, playbooks = (source, project.inventory), (entry.playbook,)
         reached = Machine(label, label, sources, playbooks, "image", machine.hold())
         _one(project, reached, progress, result, suites, only=only, folder=folder)
-    _write(suites, junit)
+    if junit:
+        report_junit.write(junit, suites)
     return result
 
 
@@ -159,14 +160,9 @@ def _of_target(
     with converge.private_folder() as folder, _machines(project, target, image, folder, result) as machines:
         for machine in machines:
             _one(project, machine, progress, result, suites, only=only, folder=folder)
-    _write(suites, junit)
-    return result
-
-
-def _write(suites: ET.Element, junit: Path | None) -> None:
     if junit:
-        with files.writable(junit):
-            files.write(junit, ET.tostring(suites, encoding="utf-8", xml_declaration=True))
+        report_junit.write(junit, suites)
+    return result
 
 
 def _inventory(folder: Path, name: str, groups: Sequence[str], variables: dict[str, str]) -> Path:

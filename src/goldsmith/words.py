@@ -2,7 +2,10 @@
 
 from __future__ import annotations
 
-from typing import Any
+from typing import TYPE_CHECKING, Any
+
+if TYPE_CHECKING:
+    from goldsmith.compare import Difference
 
 ABSENT = "-"
 _SHORT_DIGEST = 12
@@ -19,6 +22,24 @@ def summary(attributes: dict[str, Any]) -> str:
     telling = ("version", "type", "state", "active", "program", "uid", "gid", "mode", "owner", "target", "name")
     words = [str(attributes[name]) for name in telling if attributes.get(name) not in (None, "")]
     return visible(" ".join(words[:4])) or "there"
+
+
+def in_full(attributes: dict[str, Any]) -> str:
+    """A whole thing: every attribute on its line."""
+    return "\n".join(f"{visible(name)}: {say(name, value)}" for name, value in sorted(attributes.items())) or "there"
+
+
+def sides(difference: Difference, *, whole: bool = False) -> tuple[str, str]:
+    """What a difference says of A and of B. Of a thing that one side lacks in a few words or, with `whole`, in full."""
+    if difference.kind == "changed":
+        return say(difference.attribute, difference.a), say(difference.attribute, difference.b)
+    if difference.kind == "equal":
+        return "same on both machines", ""
+    if difference.kind == "unreadable":
+        return "can't be read", "can't be read"
+    thing = difference.a if difference.kind == "only_a" else difference.b
+    here = in_full(thing) if whole else summary(thing)
+    return (here, ABSENT) if difference.kind == "only_a" else (ABSENT, here)
 
 
 def say(attribute: str | None, value: Any) -> str:
