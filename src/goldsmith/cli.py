@@ -31,6 +31,7 @@ from goldsmith import (
     manifest,
     policy,
     proc,
+    reports,
     resources,
 )
 from goldsmith import collect as collecting
@@ -59,6 +60,9 @@ app = typer.Typer(
 ProjectOption = Annotated[
     Path, typer.Option("--project", "-p", help="The project: its goldsmith.yml, or the folder that holds it.")
 ]
+JunitOption = Annotated[Path | None, typer.Option("--junit", help="Write a JUnit report to this file.")]
+SarifOption = Annotated[Path | None, typer.Option("--sarif", help="Write a SARIF log to this file.")]
+HtmlOption = Annotated[Path | None, typer.Option("--html", help="Write a page for a browser to this file.")]
 JsonOption = Annotated[bool, typer.Option("--json", help="JSON on standard output, for machines.")]
 HERE = Path()
 
@@ -351,6 +355,9 @@ def compare(
         list[str] | None,
         typer.Option("--show", metavar="PATH", help="Only a diff of this file, fetched from both; may be repeated."),
     ] = None,
+    junit: JunitOption = None,
+    sarif: SarifOption = None,
+    html: HtmlOption = None,
     as_json: JsonOption = False,
     project: ProjectOption = HERE,
 ) -> None:
@@ -366,6 +373,8 @@ def compare(
     if show:
         if len(others) != 1:
             raise UsageError("--show compares the contents of two machines", hint="name two")
+        if junit or sarif or html:
+            raise UsageError("--show makes no report", hint="leave out one of the two")
         code = comparing.contents(reference, others[0], show, lambda: _inventory(project), as_json=as_json)
         raise typer.Exit(code)
     judge = _policy(policy_file, project)
@@ -375,7 +384,10 @@ def compare(
     def load(text: str) -> manifest.Manifest:
         return _manifest(text, project)
 
-    raise typer.Exit(comparing.machines(reference, others, judge, load, groups, out, files=files_too, as_json=as_json))
+    wanted = reports.Reports(junit, sarif, html)
+    raise typer.Exit(
+        comparing.machines(reference, others, judge, load, groups, out, wanted, files=files_too, as_json=as_json)
+    )
 
 
 def _inventory(project: Path) -> inventory.Inventory:
@@ -451,7 +463,7 @@ def verify(
     ],
     image: Annotated[str, typer.Option("--image", help="Of which image of goldsmith.yml a docker target is.")] = "",
     role: Annotated[list[str] | None, typer.Option("--role", "-r", help="Only this role; may be repeated.")] = None,
-    junit: Annotated[Path | None, typer.Option("--junit", help="Write a JUnit report to this file.")] = None,
+    junit: JunitOption = None,
     as_json: JsonOption = False,
     project: ProjectOption = HERE,
 ) -> None:

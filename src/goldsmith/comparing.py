@@ -9,7 +9,7 @@ from pathlib import Path
 
 from rich.console import Console
 
-from goldsmith import collect, config, fleet_report, inventory, manifests, report, show
+from goldsmith import collect, config, fleet_report, inventory, manifests, report, reports, show
 from goldsmith.compare import Groups, compare
 from goldsmith.errors import UsageError
 from goldsmith.manifest import Manifest
@@ -28,14 +28,16 @@ def machines(
     load: Callable[[str], Manifest],
     groups: Groups,
     out: Console,
+    wanted: reports.Reports,
     *,
     files: bool,
     as_json: bool,
 ) -> int:
-    """Compare one machine with another, or with many; say it; give the exit code. `load` makes a manifest of an
-    argument."""
+    """Compare one machine with another, or with many; say it; write the reports that are wanted; give the exit code.
+    `load` makes a manifest of an argument."""
     if len(others) == 1 and not Path(others[0]).is_dir():
         found = compare(load(reference), load(others[0]), policy, groups)
+        wanted.write(reports.of_two(found))
         if as_json:
             _print_json(report.to_json(found))
         else:
@@ -44,6 +46,7 @@ def machines(
     paths = manifests.files(Path(each) for each in others if not collect.is_target(each))
     targets = (load(each) for each in others if collect.is_target(each))
     fleet = manifests.judge(load(reference), paths, policy, groups, targets)
+    wanted.write(fleet)
     if as_json:
         _print_json(fleet_report.to_json(fleet))
     else:

@@ -15,6 +15,6 @@ _IN_CLONE = {
 
 
 def folder(name: str) -> Path:
-    """The folder of that name: collector, packer, example or policy."""
+    """The folder of that name: collector, packer, example, policy or report."""
     packaged = _PACKAGE / name
     return packaged if packaged.is_dir() else _CLONE / _IN_CLONE[name]
