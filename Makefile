@@ -1,6 +1,6 @@
 # Goldsmith. `make` alone lists what there is. Everything installs what it needs; all of it can be run again.
 .DEFAULT_GOAL := help
-.PHONY: help setup demo test test-all lint sanity unit integration molecule vm mutation matrix lock docs reference packer-current clean
+.PHONY: help setup demo test test-all lint sanity unit browser integration molecule vm mutation matrix lock docs reference packer-current clean
 
 SHELL := /bin/bash
 export PATH := $(CURDIR)/.venv/bin:$(PATH)
@@ -15,8 +15,8 @@ setup: ## install what is missing (apt, .venv) and start Docker
 demo: setup ## the main job: one definition, an image and two live hosts, and the proof that they are equal
 	@scripts/with-docker.sh python examples/demo.py
 
-test: setup ## everything that CI runs: lint, unit, then real Docker, Packer, sshd, Molecule and QEMU
-	@scripts/with-docker.sh scripts/test.sh lint reference galaxy sanity unit integration molecule molecule_changed vm leftovers
+test: setup ## everything that CI runs: lint, unit, then a real browser, Docker, Packer, sshd, Molecule and QEMU
+	@scripts/with-docker.sh scripts/test.sh lint reference galaxy sanity unit browser integration molecule molecule_changed vm leftovers
 
 test-all: test ## test, and what takes hours: a current Packer, every scenario, each role's image and host, old ansible-cores, mutation
 	@scripts/with-docker.sh scripts/test.sh packer_current slow molecule_roles matrix mutation leftovers
@@ -35,6 +35,9 @@ sanity: setup ## ansible-test sanity on the collection's tarball, and Galaxy's i
 
 unit: setup ## unit tests
 	@scripts/with-docker.sh scripts/test.sh unit
+
+browser: setup ## the HTML report in Chromium: by mouse and keyboard, on a phone, in the dark, on paper
+	@scripts/with-docker.sh scripts/test.sh browser
 
 integration: setup ## tests on real Docker, Packer and sshd
 	@scripts/with-docker.sh scripts/test.sh integration leftovers

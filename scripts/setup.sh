@@ -1,7 +1,9 @@
 #!/bin/sh
 # Installs what `make demo` and `make test` need on Debian 12, and starts Docker if it does not answer.
 # Says each step; does nothing that is done already. Root, or a user with sudo.
-#   scripts/setup.sh [--vagrant]        --vagrant: also what `goldsmith up` needs, for `make test-all`: 100 packages more
+#   scripts/setup.sh [--browser | --vagrant]
+#     --browser: also Chromium, for the tests of the page of a fleet; 100 MB to fetch
+#     --vagrant: also what `goldsmith up` needs, for `make test-all`: 100 packages more
 set -eu
 cd "$(dirname "$0")/.."
 
@@ -29,6 +31,11 @@ need qemu-system-x86_64 qemu-system-x86
 need skopeo skopeo
 need zstd zstd
 [ -e /usr/share/OVMF/OVMF_CODE_4M.fd ] || missing="$missing ovmf"
+if [ "${1:-}" = --browser ]; then
+  need chromium chromium
+  need fc-match fontconfig
+  fc-list 2>/dev/null | grep -q . || missing="$missing fonts-dejavu-core"
+fi
 if [ "${1:-}" = --vagrant ]; then
   need dnsmasq dnsmasq-base
   need docker-compose docker-compose

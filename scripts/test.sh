@@ -75,6 +75,12 @@ unit() { pytest tests/unit; }
 
 integration() { pytest tests/integration; }
 
+# The page of a fleet's judgement, in Chromium.
+browser() {
+  scripts/setup.sh --browser
+  pytest tests/browser
+}
+
 # The template, by a current Packer and plugins of the pinned versions. Only where there is Go to build them with.
 packer_current() (
   status=0
