@@ -520,7 +520,9 @@ def drift(
     watch: Annotated[
         int | None, typer.Option("--watch", min=1, metavar="SECONDS", help="Look again as often, until interrupted.")
     ] = None,
-    junit: Annotated[Path | None, typer.Option("--junit", help="Write a JUnit report to this file.")] = None,
+    junit: JunitOption = None,
+    sarif: SarifOption = None,
+    html: HtmlOption = None,
     textfile: Annotated[
         Path | None, typer.Option("--textfile", help="Write Prometheus metrics to this file (*.prom).")
     ] = None,
@@ -539,7 +541,7 @@ def drift(
         raise UsageError("--watch and --plan don't go together", hint="look once with --plan")
     loaded = config.load(project)
     watcher = _watcher(loaded, reference, limit, policy_file, project)
-    outputs = drift_command.Outputs(out, err, as_json=as_json, junit=junit, textfile=textfile)
+    outputs = drift_command.Outputs(out, err, as_json=as_json, junit=junit, textfile=textfile, sarif=sarif, html=html)
     if watch:
         drift_command.watch(watcher, outputs, watch)
     raise typer.Exit(drift_command.once(watcher, outputs, loaded if plan else None))

@@ -66,12 +66,14 @@ class Host:
 
 @dataclass(frozen=True)
 class Result:
-    """One look at the fleet: hosts by name in the inventory's order, when it began, and how long it took."""
+    """One look at the fleet: hosts by name in the inventory's order, when it began, how long it took, and what was
+    judged of the fleet as one."""
 
     reference: str
     hosts: dict[str, Host]
     began: datetime
     seconds: float
+    judged: fleet.Fleet
 
     def names(self, verdict: Verdict) -> list[str]:
         """The hosts of that verdict."""
@@ -123,8 +125,10 @@ class Watcher:
                     reached = error.exit_code != inventory.UNREACHABLE_EXIT
                     problems[name] = Problem(reached, error.message, error.hint)
                     progress.row(name).state = "failed" if reached else "unreachable"
-        found = verdicts(self.names, judgement.fleet(), problems)
-        return Result(self._reference.name, found, began, time.monotonic() - start)
+        judged = judgement.fleet()
+        found = verdicts(self.names, judged, problems)
+        judged = replace(judged, unread=tuple((name, problem.what) for name, problem in problems.items()))
+        return Result(self._reference.name, found, began, time.monotonic() - start, judged)
 
     def _manifest(self, name: str, done: proc.Completed, known: Callable[[str], bool]) -> Manifest:
         return self._expectation.manifest(collect.answered(collect.Target("ssh", name), done), name, known)

@@ -11,7 +11,7 @@ from typing import Any, NoReturn
 
 from rich.console import Console
 
-from goldsmith import config, converge, drift, drift_report, files, sync
+from goldsmith import config, converge, drift, drift_report, files, reports, sync
 from goldsmith.drift import Result, Watcher
 from goldsmith.progress import Progress
 
@@ -25,6 +25,8 @@ class Outputs:
     as_json: bool = False
     junit: Path | None = None
     textfile: Path | None = None
+    sarif: Path | None = None
+    html: Path | None = None
 
     def write(self, result: Result) -> None:
         """Write the files.
@@ -36,6 +38,7 @@ class Outputs:
             files.write(self.junit, drift_report.to_junit(result))
         if self.textfile:
             files.write(self.textfile, drift_report.to_metrics(result).encode())
+        reports.Reports(sarif=self.sarif, html=self.html).write(result.judged)
 
 
 def look(watcher: Watcher, outputs: Outputs) -> Result:

@@ -97,7 +97,8 @@ def test_two_hosts_that_share_an_identity_have_both_drifted() -> None:
 
 
 def seen(hosts: dict[str, Host], reference: Document | None = None) -> Result:
-    return Result("release", hosts, datetime(2026, 1, 2, 3, 4, 5, 678000, tzinfo=UTC), 1.25)
+    together = fleet.Fleet("release", (), ())
+    return Result("release", hosts, datetime(2026, 1, 2, 3, 4, 5, 678000, tzinfo=UTC), 1.25, together)
 
 
 IN_SYNC, DRIFTED = Host("a", "in sync"), Host("b", "drifted")
@@ -223,7 +224,7 @@ def run(project: Path, *arguments: str, expect: int) -> subprocess.CompletedProc
 
 
 def test_a_fleet_from_end_to_end(project: Path) -> None:
-    files = ["--junit", "drift.xml", "--textfile", "drift.prom"]
+    files = ["--junit", "drift.xml", "--textfile", "drift.prom", "--sarif", "drift.sarif", "--html", "drift.html"]
     told = json.loads(run(project, "release", "--limit", "web:bad", "--json", *files, expect=3).stdout)
     assert {name: host["verdict"] for name, host in told["hosts"].items()} == {
         "web1": "in sync",
@@ -237,6 +238,10 @@ def test_a_fleet_from_end_to_end(project: Path) -> None:
     assert "without a password" in told["hosts"]["locked"]["hint"]
     assert ET.parse(project / "drift.xml").getroot().get("failures") == "1"
     assert 'goldsmith_host_in_sync{host="web1"} 1\n' in (project / "drift.prom").read_text()
+    [found] = json.loads((project / "drift.sarif").read_text())["runs"][0]["results"]
+    assert "/etc/motd" in json.dumps(found)
+    page = (project / "drift.html").read_text()
+    assert all(name in page for name in ("web1", "web2", "web3", "gone", "locked"))
     assert (project / "web1.json.answer").stat().st_size < 10_000  # of 95,000
 
 
