@@ -17,7 +17,7 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from ansible_collections.goldsmith.core.plugins.module_utils.collector import digest, document, files, tree
+from ansible_collections.goldsmith.core.plugins.module_utils.collector import attributes, digest, document, files, tree
 
 from tests.paths import ROOT
 from tests.unit.test_collector_tree import AS_NOBODY, as_root, image, info, layer
@@ -245,6 +245,28 @@ def test_a_file_that_is_replaced_before_it_is_opened(
     assert "sha256" not in found.get("/x", {})
 
 
+def test_a_file_that_is_replaced_by_another_before_it_is_opened_is_that_one(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """As editors and packages replace files. Never taken as gone."""
+    (tmp_path / "x").write_bytes(b"one")
+    times = (tmp_path / "x").stat()
+    real = os.open
+
+    def swap(name: Any, *rest: Any, **more: Any) -> int:
+        if name == "x" and (tmp_path / "x").stat().st_ino == times.st_ino:
+            (tmp_path / "new").write_bytes(b"two")
+            (tmp_path / "new").chmod(0o600)
+            os.utime(tmp_path / "new", ns=(times.st_atime_ns, times.st_mtime_ns))
+            (tmp_path / "new").rename(tmp_path / "x")
+        return real(name, *rest, **more)
+
+    monkeypatch.setattr(os, "open", swap)
+    found, warnings = collect(tmp_path)
+    assert warnings == []
+    assert (found["/x"]["sha256"], found["/x"]["mode"]) == (sha(b"two"), "0600")
+
+
 def test_folders_that_disappear(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     for name in ("a", "b", "c"):
         (tmp_path / name / "deep").mkdir(parents=True)
@@ -356,6 +378,11 @@ def test_hard_links_are_named_by_the_first(tmp_path: Path) -> None:
     before, _warnings = collect(tmp_path)
     assert before["/etc/b"]["hard_link"] == before["/etc/c"]["hard_link"] == "/etc/b"
     assert "hard_link" not in before["/etc/alone"]
+    for name in "zyxwvutsrqp":
+        os.link(tmp_path / "etc/b", tmp_path / "var" / name)
+    assert {entry["hard_link"] for entry in collect(tmp_path)[0].values() if "hard_link" in entry} == {"/etc/b"}
+    for name in "zyxwvutsrqp":
+        (tmp_path / "var" / name).unlink()
     # The other of the two was first: nothing else can tell them apart.
     (tmp_path / "etc/b").rename(tmp_path / "etc/aside")
     (tmp_path / "etc/b").hardlink_to(tmp_path / "etc/c")
@@ -379,6 +406,16 @@ def access_list(*entries: tuple[int, int, int]) -> bytes:
 
 NOBODY = 0xFFFFFFFF
 LIST = access_list((1, 6, NOBODY), (2, 4, 1234), (4, 4, NOBODY), (8, 5, 77), (0x10, 5, NOBODY), (0x20, 0, NOBODY))
+
+
+def test_an_access_list_that_says_what_the_mode_says_is_left_out() -> None:
+    mode = access_list((1, 6, NOBODY), (4, 4, NOBODY), (0x20, 0, NOBODY))
+    assert attributes.describe_xattrs({"system.posix_acl_access": mode}) is None
+    # That of what will be made in a folder is not its mode.
+    words = {"system.posix_acl_default": "user::rw-,group::r--,other::---"}
+    assert attributes.describe_xattrs({"system.posix_acl_default": mode}) == words
+    odd = b"\1\0\0\0" + mode[4:]
+    assert attributes.describe_xattrs({"system.posix_acl_access": odd}) == {"system.posix_acl_access": odd.hex()}
 
 
 @as_root

@@ -36,6 +36,7 @@ _TYPES = {
 
 _MAX_LINKS = 40
 _ATTEMPTS = 3
+_IDENTITY = ("st_dev", "st_ino", "st_size", "st_mtime_ns", "st_ctime_ns")
 _READ_LIMIT = 64 << 20
 
 
@@ -152,7 +153,7 @@ class DirectoryTree(Tree):
     """The files below a root directory, read in one pass.
 
     It keeps out of whatever else is mounted there (recorded as a mount, not entered), follows no link, and takes a
-    file or directory that is replaced while it looks as gone. Sockets are left out: they exist while a program runs.
+    directory that is replaced while it looks as gone. Sockets are left out: they exist while a program runs.
     With a cache (of `cache.py`) files that it knows are not read.
     """
 
@@ -298,12 +299,13 @@ class DirectoryTree(Tree):
                     digest.read(handle, contents, info.st_size)
                 entry.xattrs, entry.flags = attributes.of_handle(handle)
                 after = os.fstat(handle)
-                if not stat.S_ISREG(after.st_mode) or (after.st_dev, after.st_ino) != (info.st_dev, info.st_ino):
+                if not stat.S_ISREG(after.st_mode):
                     return False
                 if _unchanged(info, after) and (secret or contents.size == info.st_size):
                     break
                 info = after
                 entry.mode, entry.uid, entry.gid = stat.S_IMODE(info.st_mode), info.st_uid, info.st_gid
+                entry.inode = (info.st_dev, info.st_ino) if info.st_nlink > 1 else None
                 os.lseek(handle, 0, os.SEEK_SET)
             else:
                 entry.unreadable = True
@@ -331,11 +333,7 @@ class DirectoryTree(Tree):
 
 
 def _unchanged(before, after):
-    return (before.st_size, before.st_mtime_ns, before.st_ctime_ns) == (
-        after.st_size,
-        after.st_mtime_ns,
-        after.st_ctime_ns,
-    )
+    return all(getattr(before, name) == getattr(after, name) for name in _IDENTITY)
 
 
 def _type_of(found):
