@@ -23,6 +23,7 @@ KEY = "org.goldsmith.content-key"
 BOOT = (
     "--cap-add=SYS_ADMIN",
     "--cap-add=NET_ADMIN",
+    "--cap-add=SYS_PTRACE",
     "--security-opt=seccomp=unconfined",
     "--security-opt=apparmor=unconfined",
     "--cgroupns=host",
@@ -31,7 +32,7 @@ BOOT = (
     "--tmpfs=/tmp:exec",
     "--env=container=docker",
 )
-"""Options of `docker run` with which systemd runs as PID 1."""
+"""Options of `docker run` with which systemd runs as PID 1, and root may look into processes as on a machine."""
 SETTLE = 60.0
 """Seconds that a machine has to come up."""
 
