@@ -55,6 +55,9 @@ rules:
   - section: files
     key: /root/.ssh/authorized_keys
     reason: the key by which the controller reaches a live host
+  - section: ssh_keys
+    key: root /root/.ssh/authorized_keys SHA256:**
+    reason: the key by which the controller reaches a live host
 """
 BOOTED = f"goldsmith-test-{os.getpid()}-booted"
 

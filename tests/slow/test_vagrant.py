@@ -33,6 +33,9 @@ rules:
   - section: files
     key: /root/.ssh/authorized_keys
     reason: the developer's key, handed over at the first boot
+  - section: ssh_keys
+    key: root /root/.ssh/authorized_keys SHA256:**
+    reason: the developer's key, handed over at the first boot
 """,
     "site.yml": """\
 - name: Small
