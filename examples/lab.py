@@ -6,12 +6,16 @@ key lies in root's authorized_keys, as a cloud or an installer would put it.
 
 from __future__ import annotations
 
+import itertools
 import os
 from collections.abc import Sequence
 from pathlib import Path
 from types import TracebackType
 
 from goldsmith import docker, proc
+
+
+_LABS = itertools.count(1)
 
 
 class Lab:
@@ -21,13 +25,14 @@ class Lab:
         self.folder = folder
         self.image = image
         self.names = tuple(names)
+        self.number = next(_LABS)
         self.ssh_config = folder / "ssh_config"
         self.known_hosts = folder / "known_hosts"
         self.key = folder / "id_ed25519"
 
     def container(self, name: str) -> str:
-        """The container's name: this process's own, whatever a killed run, or one in another clone, has there."""
-        return f"goldsmith-lab-{os.getpid()}-{name}"
+        """The container's name: this lab's own, whatever a killed run, or one in another clone, has there."""
+        return f"goldsmith-lab-{os.getpid()}-{self.number}-{name}"
 
     def __enter__(self) -> Lab:
         self.folder.mkdir(parents=True, exist_ok=True)

@@ -30,9 +30,14 @@ CHANGES = {
 @pytest.fixture(scope="module")
 def machine(base: str) -> Iterator[str]:
     name = f"goldsmith-runtime-{os.getpid()}"
-    docker.boot(name, base, owner="test")
-    yield name
-    proc.run(["docker", "rm", "--force", "--volumes", name], check=False)
+    try:
+        docker.boot(name, base, owner="lab")
+        # A bare base has no host keys: its sshd fails, at once or after some tries.
+        healthy = "ssh-keygen -A -q && systemctl reset-failed ssh && systemctl restart ssh"
+        proc.run(["docker", "exec", name, "sh", "-ec", healthy])
+        yield name
+    finally:
+        proc.run(["docker", "rm", "--force", "--volumes", name], check=False)
 
 
 def look(machine: str) -> Manifest:

@@ -74,7 +74,7 @@ def test_unreachable_host_is_no_failed_check(goldsmith: Goldsmith, converged: di
     ("arguments", "message", "hint"),
     [
         (["wbe"], '"wbe" is neither an image of goldsmith.yml nor a target', 'did you mean "web"?'),
-        (["dir:/"], "a folder does not run", "verify an image"),
+        (["dir:/"], "dir:/ does not run", "verify docker-image:NAME"),
         (["ssh:wbe1"], 'no host matches "wbe1"', "web1"),
         (["docker-image:nobody/nothing"], "there is no Docker image nobody/nothing here", "goldsmith build web"),
     ],

@@ -21,8 +21,9 @@ import tarfile
 import tempfile
 
 from . import members, paths
+from .attributes import describe_xattrs
 from .digest import BYTE_CODE, CHUNK, of_size
-from .tree import BLOCK, CHARACTER, DIRECTORY, FIFO, FILE, LINK, Entry, SourceError, Tree, describe_xattrs
+from .tree import BLOCK, CHARACTER, DIRECTORY, FIFO, FILE, LINK, Entry, SourceError, Tree
 
 _WHITEOUT = ".wh."
 _OPAQUE = ".wh..wh..opq"

@@ -21,7 +21,7 @@ SHORT = 16  # hexadecimal digits
 
 def buckets(section, count):
     """A section's things in that many buckets: [{"/etc/hosts": {…}}, {}, …]."""
-    found = [{} for _ in range(count)]
+    found = [{} for _number in range(count)]
     for name, attributes in section.items():
         found[zlib.crc32(name.encode("utf-8", "surrogatepass")) % count][name] = attributes
     return found

@@ -20,8 +20,17 @@ _XATTR = "SCHILY.xattr."
 _XATTR_BASE64 = "LIBARCHIVE.xattr."
 ACCESS_LIST = "SCHILY.acl."
 # What tarfile and json raise when an archive is broken, or made to break them.
-BROKEN = (tarfile.TarError, EOFError, ValueError, LookupError, TypeError, OverflowError, RecursionError,
-           gzip.BadGzipFile, zlib.error)  # fmt: skip
+BROKEN = (
+    tarfile.TarError,
+    EOFError,
+    ValueError,
+    LookupError,
+    TypeError,
+    OverflowError,
+    RecursionError,
+    gzip.BadGzipFile,
+    zlib.error,
+)
 
 
 class Window(io.RawIOBase):

@@ -15,7 +15,6 @@ import stat
 import sys
 
 from . import attributes, digest, paths
-from .attributes import describe_xattrs  # noqa: F401 - archives take it from here
 
 FILE = "file"
 DIRECTORY = "directory"
