@@ -14,7 +14,6 @@ from types import TracebackType
 
 from goldsmith import docker, proc
 
-
 _LABS = itertools.count(1)
 
 
