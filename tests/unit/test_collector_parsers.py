@@ -41,17 +41,26 @@ def test_architecture_of_a_program(machine: int, order: Any, name: str) -> None:
 
 
 def test_packages() -> None:
-    stanzas = packages.parse((FIXTURES / "dpkg/status").read_text(), ("Package", "Status", "Architecture", "Version"))
+    wanted = ("Package", "Status", "Architecture", "Version", "Source")
+    stanzas = packages.parse((FIXTURES / "dpkg/status").read_text(), wanted)
     automatic = packages.parse_automatic((FIXTURES / "dpkg/extended_states").read_text())
     native = packages.native_architecture(stanzas, "")
     assert native == "amd64"
     assert packages.native_architecture([], "arm64\namd64\n") == "arm64"
     assert packages.section(stanzas, native, automatic) == {
         "dpkg": {"version": "1.21.23", "architecture": "amd64", "status": "installed"},
-        "libc6": {"version": "2.36-9+deb12u14", "architecture": "amd64", "status": "installed", "hold": True},
+        "libc6": {
+            "version": "2.36-9+deb12u14",
+            "architecture": "amd64",
+            "source": "glibc",
+            "status": "installed",
+            "hold": True,
+        },
         "libc6:i386": {
             "version": "2.36-9+deb12u14",
             "architecture": "i386",
+            "source": "glibc",
+            "source_version": "2.36-9",
             "status": "installed",
             "automatic": True,
         },

@@ -9,7 +9,7 @@ STATUS = "/var/lib/dpkg/status"
 AVAILABLE_ARCHITECTURES = "/var/lib/dpkg/arch"
 EXTENDED_STATES = "/var/lib/apt/extended_states"
 
-_WANTED = ("Package", "Status", "Architecture", "Version")
+_WANTED = ("Package", "Status", "Architecture", "Version", "Source")
 
 
 def collect(tree):
@@ -68,6 +68,11 @@ def section(stanzas, native, automatic):
             continue
         architecture = stanza.get("Architecture", "")
         package = {"version": stanza.get("Version", ""), "architecture": architecture, "status": status[2]}
+        if stanza.get("Source"):
+            source, _space, version = stanza["Source"].partition(" ")
+            package["source"] = source
+            if version:
+                package["source_version"] = version.strip("()")
         if status[1] != "ok":
             package["error"] = status[1]
         if status[0] == "hold":
