@@ -6,13 +6,13 @@ import os
 import re
 import subprocess
 
-from examples import vm
-from tests.vm.conftest import PROJECT, disk, hardened
+from goldsmith.machine import Machine
+from tests.vm.conftest import PROJECT, built, hardened
 
-__all__ = ["disk", "hardened"]
+__all__ = ["built", "hardened"]
 
 
-def test_converging_it_would_change_nothing(hardened: vm.Machine) -> None:
+def test_converging_it_would_change_nothing(hardened: Machine) -> None:
     done = subprocess.run(
         ["ansible-playbook", "--check", "--diff", "--inventory=inventory", "site.yml"],
         cwd=PROJECT,

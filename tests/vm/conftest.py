@@ -1,23 +1,21 @@
-"""Real machines: one of the roles, made as an image is and booted from a disk, and a bare one beside it."""
+"""Real machines: one whose disk Goldsmith built of the roles, and a bare one beside it."""
 
 from __future__ import annotations
 
 import os
 import shutil
-import subprocess
 from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
 
 from examples import vm
-from goldsmith import docker, proc
+from goldsmith import machine
+from tests.integration.conftest import Goldsmith
 from tests.paths import ROOT
 
 PROJECT = Path(__file__).parent
-CONTAINER = f"goldsmith-test-{os.getpid()}-tree"
-IMAGE = CONTAINER
-TOOLS = ("ansible-playbook", "docker", "goldsmith", "qemu-img", "qemu-system-x86_64", "ssh")
+TOOLS = ("ansible-playbook", "docker", "goldsmith", "packer", "qemu-img", "qemu-system-x86_64", "ssh")
 
 
 @pytest.fixture(scope="session", autouse=True)
@@ -29,42 +27,25 @@ def environment() -> None:
 
 
 @pytest.fixture(scope="session")
-def disk(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Path]:
-    """The disk of a machine that the roles made: in a container of a machine's tree, for speed, then put together."""
-    folder = tmp_path_factory.mktemp("disk")
-    inventory = folder / "hosts.yml"
-    inventory.write_text(
-        "all: {hosts: {hardened: "
-        f"{{ansible_connection: community.docker.docker, ansible_host: {CONTAINER}, goldsmith_delivery: image}}}}}}\n"
-    )
-    try:
-        proc.run(["docker", "import", str(vm.base("bookworm") / "tree.tar"), IMAGE])
-        docker.boot(CONTAINER, IMAGE, owner="lab")
-        subprocess.run(
-            ["ansible-playbook", f"--inventory={inventory}", f"--inventory={PROJECT / 'inventory'}", "site.yml"],
-            cwd=PROJECT,
-            check=True,
-        )
-        proc.run(["docker", "kill", CONTAINER])
-        proc.run(["docker", "export", "--output", str(folder / "tree.tar"), CONTAINER])
-    finally:
-        proc.run(["docker", "rm", "--force", "--volumes", CONTAINER], check=False)
-        proc.run(["docker", "rmi", "--force", IMAGE], check=False)
-    vm.assemble(folder / "tree.tar", folder)
-    (folder / "tree.tar").unlink()
+def built(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Path]:
+    """The folder of a disk, and its records, that `goldsmith build` made of the roles."""
+    project = tmp_path_factory.mktemp("built") / "project"
+    shutil.copytree(PROJECT, project, ignore=shutil.ignore_patterns("*.py", "__pycache__"))
+    Goldsmith(project)("build", "hardened", "--target", "qemu")
+    folder = project / "artifacts/images/hardened/qemu"
     yield folder
     shutil.rmtree(folder)
 
 
 @pytest.fixture(scope="session")
-def hardened(disk: Path) -> Iterator[vm.Machine]:
-    """The machine, booted from that disk."""
-    with vm.Machine("hardened", disk) as machine:
-        yield machine
+def hardened(built: Path) -> Iterator[machine.Machine]:
+    """The machine, booted from that disk by its own boot loader."""
+    with machine.Machine("hardened", built / "hardened.qcow2", vm.CACHE / "hardened") as booted:
+        yield booted
 
 
 @pytest.fixture(scope="session")
 def bare() -> Iterator[vm.Machine]:
     """Debian 12 as it comes."""
-    with vm.Machine("bare", vm.base("bookworm")) as machine:
-        yield machine
+    with vm.Machine("bare", vm.base("bookworm")) as booted:
+        yield booted
