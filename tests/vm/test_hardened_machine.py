@@ -32,7 +32,7 @@ def test_assertions_held_before_the_disk_got_its_name(built: Path) -> None:
 
 def test_nothing_of_the_build_is_beside_the_disk(built: Path) -> None:
     names = sorted(path.name for path in built.iterdir())
-    assert names == ["hardened.qcow2", "manifest.json", "provenance.json", "verify.xml"]
+    assert names == ["hardened.qcow2", "manifest.json", "provenance.json", "stages.jsonl", "verify.xml"]
 
 
 def audited(machine: Machine, label: str = "") -> Path:
