@@ -148,6 +148,15 @@ build {
       staging_directory = "/var/tmp/packer-chef"
     }
   }
+  # Packer cleans up after Puppet by itself, and not after Chef.
+  dynamic "provisioner" {
+    for_each = length(var.chef_run_list) > 0 ? ["rm -r /var/tmp/packer-chef"] : []
+    labels   = ["shell"]
+    content {
+      inline        = [provisioner.value]
+      remote_folder = "/var/tmp"
+    }
+  }
 
   provisioner "ansible" {
     playbook_file = local.playbook
