@@ -35,6 +35,7 @@ def test_both_engines_make_the_same(tmp_path: Path) -> None:
     goldsmith("build", "small", "--engine", "vm")
     assert json.loads((folder / "provenance.json").read_text())["engine"] == "vm"
     names = sorted(path.name for path in folder.iterdir())
-    assert names == ["manifest.json", "provenance.json", "small.qcow2", "stages.jsonl", "verify.xml"]
+    records = ["manifest.json", "provenance.json", "stages.jsonl", "verify.xml"]
+    assert names == sorted([*records, "bom.cdx.json", "bom.spdx.json", "small.qcow2"])
     compared = goldsmith.json("compare", str(by_tree), str(folder / "manifest.json"), expect=0)
     assert [each for each in compared["differences"] if not each["explained"]] == []

@@ -32,7 +32,8 @@ def test_assertions_held_before_the_disk_got_its_name(built: Path) -> None:
 
 def test_nothing_of_the_build_is_beside_the_disk(built: Path) -> None:
     names = sorted(path.name for path in built.iterdir())
-    assert names == ["hardened.qcow2", "manifest.json", "provenance.json", "stages.jsonl", "verify.xml"]
+    records = ["manifest.json", "provenance.json", "stages.jsonl", "verify.xml"]
+    assert names == sorted([*records, "bom.cdx.json", "bom.spdx.json", "hardened.qcow2"])
 
 
 def audited(machine: Machine, label: str = "") -> Path:
