@@ -8,7 +8,7 @@ from pathlib import Path
 
 import pytest
 
-from goldsmith import docker, manifest
+from goldsmith import manifest, proc
 from tests.integration.conftest import SEAL, Goldsmith
 
 PLAYBOOK = f"""\
@@ -28,9 +28,8 @@ def project(tmp_path: Path, base: str) -> Iterator[Goldsmith]:
     (tmp_path / "inventory").write_text("localhost\n")
     (tmp_path / "goldsmith.yml").write_text("images:\n  cached:\n    playbook: site.yml\ninventory: inventory\n")
     yield Goldsmith(tmp_path)
-    built = docker.inspect_image("goldsmith/cached:latest")
-    if built:
-        docker.remove(f"{docker.KEY}={built['Config']['Labels'][docker.KEY]}")
+    for image in proc.run(["docker", "images", "--quiet", "goldsmith/cached"]).text.split():
+        proc.run(["docker", "rmi", "--force", image], check=False)
 
 
 def test_a_package_is_fetched_once(project: Goldsmith) -> None:

@@ -10,7 +10,7 @@ from pathlib import Path
 import pytest
 
 from examples import vm
-from goldsmith import machine
+from goldsmith import machine, stages
 from tests.integration.conftest import Goldsmith
 from tests.paths import ROOT
 
@@ -34,6 +34,7 @@ def built(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Path]:
     Goldsmith(project)("build", "hardened", "--target", "qemu")
     folder = project / "artifacts/images/hardened/qemu"
     yield folder
+    stages.forget(stages.load(folder / stages.FILE)[1])
     shutil.rmtree(folder)
 
 
