@@ -184,12 +184,7 @@ def _archive(path: Path, folder: Path, name: str) -> System:
         if any(each.startswith("etc/") for each in found):
             return System("tar", path)
         disks = [each for each, member in found.items() if member.isreg() and Path(each).suffix in DISKS]
-        if not disks:
-            raise UsageError(
-                f"{name} is a tar archive that holds no image, no disk and no system: {_some(found)}",
-                hint=f"read are: {FORMATS}",
-            )
-        inside = _only(disks, name)
+        inside = _only(disks, found, f"{name} is a tar archive", name)
         texts = {
             each: _text(archive, member)
             for each, member in found.items()
@@ -201,8 +196,7 @@ def _archive(path: Path, folder: Path, name: str) -> System:
         _check_sums(texts, inside, copy, name)
     if path.parent == folder:
         path.unlink()
-    head, footer = _ends(copy)
-    return _disk(copy, disk_header.driver(head, footer) or "raw", folder, f"{name}: {inside}")
+    return _disk_inside(copy, folder, f"{name}: {inside}")
 
 
 def _folder(path: Path, folder: Path, name: str) -> System:
@@ -213,20 +207,14 @@ def _folder(path: Path, folder: Path, name: str) -> System:
         return System("folder", path)
     found = {str(each.relative_to(path)): each for each in sorted(itertools.islice(path.rglob("*"), _LISTED))}
     disks = [each for each, file in found.items() if file.suffix in DISKS and file.is_file() and not file.is_symlink()]
-    if not disks:
-        raise UsageError(
-            f"{name} is a folder that holds no image, no disk and no system: {_some(found)}",
-            hint=f"read are: {FORMATS}",
-        )
-    inside = _only(disks, name)
+    inside = _only(disks, found, f"{name} is a folder", name)
     texts = {
         each: file.read_text(errors="replace")
         for each, file in found.items()
         if file.suffix in _DESCRIBE and file.is_file() and file.stat().st_size <= archives.HEADER
     }
     _check_described(texts, set(found), name)
-    head, footer = _ends(found[inside])
-    return _disk(found[inside], disk_header.driver(head, footer) or "raw", folder, f"{name}: {inside}")
+    return _disk_inside(found[inside], folder, f"{name}: {inside}")
 
 
 _DESCRIBE = frozenset({".ovf", ".mf", ".xml"})
@@ -240,7 +228,11 @@ def _some(names: Iterable[str]) -> str:
     return ", ".join(repr(each) for each in found[:3]) + (" …" if len(found) > 3 else "") if found else "it is empty"
 
 
-def _only(disks: list[str], name: str) -> str:
+def _only(disks: list[str], found: Iterable[str], what: str, name: str) -> str:
+    if not disks:
+        raise UsageError(
+            f"{what} that holds no image, no disk and no system: {_some(found)}", hint=f"read are: {FORMATS}"
+        )
     if len(disks) > 1:
         raise UsageError(
             f"{name} holds {len(disks)} disks: {', '.join(sorted(disks))}",
@@ -307,6 +299,11 @@ def _copy(source: IO[bytes], at: int, length: int, out: IO[bytes]) -> None:
 
 
 # Disks.
+
+
+def _disk_inside(path: Path, folder: Path, name: str) -> System:
+    """A disk that lay in something else: its name there says nothing of its format."""
+    return _disk(path, disk_header.driver(*_ends(path)) or "raw", folder, name)
 
 
 def _disk(path: Path, driver: str, folder: Path, name: str) -> System:

@@ -179,10 +179,7 @@ def answered(target: Target, done: proc.Completed) -> bytes:
         GoldsmithError: the host could not be reached (exit code 4), or the collector failed there.
     """
     if done.code == inventory.SSH_FAILED:
-        problem = inventory.explain(done.error)
-        raise GoldsmithError(
-            f"{target.name} is unreachable: {problem.what}", hint=problem.hint, exit_code=inventory.UNREACHABLE_EXIT
-        )
+        raise inventory.unreachable(target.name, done.error)
     return _checked(target, done)
 
 

@@ -13,7 +13,7 @@ from pathlib import Path
 from typing import Any
 
 from goldsmith import definition, files
-from goldsmith.errors import UsageError, nearest
+from goldsmith.errors import GoldsmithError, UsageError, nearest
 
 SSH_FAILED = 255
 """ssh's own exit code for "no connection", as opposed to the remote command's."""
@@ -299,3 +299,9 @@ def explain(said: str) -> Problem:
             return Problem(what, hint)
     last = [line for line in said.strip().splitlines() if line.strip()][-1:]
     return Problem(last[0].strip() if last else "ssh gave no reason", "try it by hand: ssh HOST")
+
+
+def unreachable(name: str, said: str) -> GoldsmithError:
+    """The error of a host that ssh did not reach, by ssh's words. Pure."""
+    problem = explain(said)
+    return GoldsmithError(f"{name} is unreachable: {problem.what}", hint=problem.hint, exit_code=UNREACHABLE_EXIT)

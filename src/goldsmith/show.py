@@ -180,8 +180,7 @@ def _command(python: str, root: str, path: str) -> list[str]:
 def _ran(target: Target, command: Sequence[str]) -> Content:
     done = proc.run(command, check=False)
     if target.kind == "ssh" and done.code == inventory.SSH_FAILED:
-        problem = inventory.explain(done.error)
-        raise GoldsmithError(f"{target.name} is unreachable: {problem.what}", hint=problem.hint, exit_code=4)
+        raise inventory.unreachable(target.name, done.error)
     if done.code != 0:
         last = (done.error or done.text).splitlines()[-1:] or [f"exit code {done.code}"]
         raise GoldsmithError(f"{target} can't be read: {last[0]}", hint="it needs Python 3.8 or newer there, as root")
