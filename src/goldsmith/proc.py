@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import _thread
 import contextlib
 import ctypes
 import os
@@ -9,6 +10,7 @@ import queue
 import shutil
 import signal
 import subprocess
+import sys
 import threading
 import time
 from collections.abc import Callable, Generator, Iterator, Mapping, Sequence
@@ -60,13 +62,30 @@ class Interrupted(BaseException):
         return 128 + self.signum
 
 
+_held: list[signal.Signals | None] = []
+"""A place for each `uninterrupted` block that the main thread is in: the first has the signal that came meanwhile."""
+
+
 @contextlib.contextmanager
 def interruptible() -> Iterator[None]:
     """Turn SIGINT, SIGTERM and SIGHUP into `Interrupted` for as long as the block runs."""
 
     def handler(signum: int, _frame: FrameType | None) -> None:
-        raise Interrupted(signum)
+        if _held:
+            _held[0] = signal.Signals(signum)
+        else:
+            raise Interrupted(signum)
 
+    def lost(unraisable: sys.UnraisableHookArgs) -> None:
+        # Python drops what is raised in a callback of its own (a finalizer, a hook of fork): so it comes again, later.
+        if isinstance(unraisable.exc_value, Interrupted):
+            again = threading.Timer(0.01, _thread.interrupt_main, (unraisable.exc_value.signum,))
+            again.daemon = True
+            again.start()
+        else:
+            hook(unraisable)
+
+    hook, sys.unraisablehook = sys.unraisablehook, lost
     signals = (signal.SIGINT, signal.SIGTERM, signal.SIGHUP)
     before = {signum: signal.signal(signum, handler) for signum in signals}
     try:
@@ -74,17 +93,25 @@ def interruptible() -> Iterator[None]:
     finally:
         for signum, old in before.items():
             signal.signal(signum, old)
+        sys.unraisablehook = hook
 
 
 @contextlib.contextmanager
 def uninterrupted() -> Iterator[None]:
-    """Hold SIGINT, SIGTERM and SIGHUP back: for clean-up that must reach its end."""
-    held = {signal.SIGINT, signal.SIGTERM, signal.SIGHUP}
-    before = signal.pthread_sigmask(signal.SIG_BLOCK, held)
+    """Hold `Interrupted` back: for clean-up that must reach its end.
+
+    Blocking the signals would not do: another thread gets them then, and the main one is interrupted all the same.
+    """
+    if threading.current_thread() is not threading.main_thread():
+        yield  # it is not interrupted
+        return
+    _held.append(None)
     try:
         yield
     finally:
-        signal.pthread_sigmask(signal.SIG_SETMASK, before)
+        came = _held.pop()
+        if came is not None:
+            _thread.interrupt_main(came)
 
 
 @dataclass(frozen=True)
@@ -144,33 +171,20 @@ def run(
         GoldsmithError: `check` and it failed (the message ends with its last line of error that says why), or it
             ran longer than `timeout` seconds.
     """
-    command = (require(argv[0]), *argv[1:])
-    process = subprocess.Popen(
-        command,
-        cwd=cwd,
-        env={**os.environ, **env} if env else None,
-        stdin=subprocess.PIPE,
-        stdout=subprocess.PIPE,
-        stderr=subprocess.STDOUT if on_line else subprocess.PIPE,
-        start_new_session=True,  # a Ctrl-C reaches the program through us, once
-        preexec_fn=_end_with_us,  # noqa: PLW1509 - one system call, of a library that is loaded
-    )
-    try:
-        if on_line:
-            stdout, stderr = b"", b""
-            _feed(process.stdin, stdin)
-            assert process.stdout is not None  # noqa: S101 - Popen was given a pipe
-            for line in process.stdout:
-                on_line(line.decode(errors="replace").rstrip("\r\n"))
-            process.wait(timeout)
-        else:
-            stdout, stderr = process.communicate(stdin, timeout)
-    except subprocess.TimeoutExpired:
-        _stop(process)
-        raise GoldsmithError(f"{argv[0]} gave no answer within {timeout:g} s") from None
-    except BaseException:
-        _stop(process)
-        raise
+    errors = subprocess.STDOUT if on_line else subprocess.PIPE
+    with running(argv, cwd=cwd, env=env, stdin=subprocess.PIPE, stderr=errors) as process:
+        try:
+            if on_line:
+                stdout, stderr = b"", b""
+                _feed(process.stdin, stdin)
+                assert process.stdout is not None  # noqa: S101 - Popen was given a pipe
+                for line in process.stdout:
+                    on_line(line.decode(errors="replace").rstrip("\r\n"))
+                process.wait(timeout)
+            else:
+                stdout, stderr = process.communicate(stdin, timeout)
+        except subprocess.TimeoutExpired:
+            raise GoldsmithError(f"{argv[0]} gave no answer within {timeout:g} s") from None
     done = Completed(tuple(argv), process.returncode, stdout, stderr)
     if check and done.code != 0:
         # Docker ends every complaint with a pointer to its --help, which names no cause.
@@ -181,27 +195,50 @@ def run(
 
 
 @contextlib.contextmanager
-def running(argv: Sequence[str]) -> Iterator[subprocess.Popen[bytes]]:
-    """A program that runs for as long as the block does: it is ended with it, as `run` ends one that is interrupted.
+def running(
+    argv: Sequence[str],
+    *,
+    cwd: Path | None = None,
+    env: Mapping[str, str] | None = None,
+    stdin: int = subprocess.DEVNULL,
+    stderr: int = subprocess.PIPE,
+) -> Iterator[subprocess.Popen[bytes]]:
+    """A program that runs for as long as the block does: what is left of it then gets SIGINT, has `GRACE` seconds to
+    clean up, and is killed.
 
     It must say little: nobody reads it meanwhile.
 
     Raises:
         ToolError: the program is not installed.
     """
-    process = subprocess.Popen(
-        (require(argv[0]), *argv[1:]),
-        stdin=subprocess.DEVNULL,
-        stdout=subprocess.PIPE,
-        stderr=subprocess.PIPE,
-        start_new_session=True,
-        preexec_fn=_end_with_us,  # noqa: PLW1509 - one system call, of a library that is loaded
-    )
+    process = None
     try:
+        with uninterrupted():  # a program that nobody knows of would go on
+            process = _start(argv, cwd=cwd, env=env, stdin=stdin, stderr=stderr)
         yield process
     finally:
-        if process.poll() is None:
+        if process is not None and process.poll() is None:
             _stop(process)
+
+
+def _start(
+    argv: Sequence[str],
+    *,
+    cwd: Path | None = None,
+    env: Mapping[str, str] | None = None,
+    stdin: int = subprocess.DEVNULL,
+    stderr: int = subprocess.PIPE,
+) -> subprocess.Popen[bytes]:
+    return subprocess.Popen(
+        (require(argv[0]), *argv[1:]),
+        cwd=cwd,
+        env={**os.environ, **env} if env else None,
+        stdin=stdin,
+        stdout=subprocess.PIPE,
+        stderr=stderr,
+        start_new_session=True,  # a Ctrl-C reaches the program through us, once
+        preexec_fn=_end_with_us,  # noqa: PLW1509 - one system call, of a library that is loaded
+    )
 
 
 def run_together(
@@ -219,7 +256,7 @@ def run_together(
     When this process is interrupted, or an error goes through, all get SIGINT, and `GRACE` seconds to clean up.
     """
     heard: queue.Queue[tuple[int, str | Completed]] = queue.Queue()
-    running: dict[int, subprocess.Popen[bytes]] = {}
+    started: dict[int, subprocess.Popen[bytes]] = {}
     waiting = list(enumerate(commands))
 
     def hear(number: int, process: subprocess.Popen[bytes]) -> None:
@@ -230,27 +267,20 @@ def run_together(
         heard.put((number, Completed(tuple(commands[number]), code, stdout, stderr)))
 
     try:
-        while waiting or running:
-            while waiting and len(running) < at_once:
+        while waiting or started:
+            while waiting and len(started) < at_once:
                 number, argv = waiting.pop(0)
-                process = subprocess.Popen(
-                    (require(argv[0]), *argv[1:]),
-                    stdin=subprocess.PIPE if stdin else subprocess.DEVNULL,
-                    stdout=subprocess.PIPE,
-                    stderr=subprocess.PIPE,
-                    start_new_session=True,
-                    preexec_fn=_end_with_us,  # noqa: PLW1509 - one system call, of a library that is loaded
-                )
-                running[number] = process
+                with uninterrupted():
+                    process = started[number] = _start(argv, stdin=subprocess.PIPE if stdin else subprocess.DEVNULL)
                 threading.Thread(target=hear, args=(number, process), daemon=True).start()
             number, what = heard.get()
             if isinstance(what, Completed):
-                del running[number]
+                del started[number]
                 yield number, what
             elif on_line:
                 on_line(number, what)
     except BaseException:
-        _stop_together(list(running.values()))
+        _stop_together(list(started.values()))
         raise
 
 

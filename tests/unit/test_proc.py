@@ -8,6 +8,7 @@ import threading
 import time
 from collections.abc import Callable
 from pathlib import Path
+from typing import Any
 
 import pytest
 
@@ -129,3 +130,56 @@ def test_programs_side_by_side_get_their_input_and_no_more_than_their_time() -> 
     assert (ended[0].code, ended[0].stdout) == (0, b"a" * 200_000)
     assert (ended[1].code, ended[1].stdout, ended[1].stderr) == (3, b"b", b"sorry\n")
     assert (ended[2].code, ended[2].stderr) == (-9, b"no answer within 2 s")
+
+
+def test_an_interruption_that_comes_into_a_finalizer_is_not_lost() -> None:
+    class Ends:
+        def __del__(self) -> None:
+            signal.raise_signal(signal.SIGTERM)
+
+    def wait() -> None:
+        Ends()
+        await_condition(lambda: False)
+
+    with pytest.raises(proc.Interrupted) as stop, proc.interruptible():
+        wait()
+    assert stop.value.signum == signal.SIGTERM
+
+
+def test_clean_up_reaches_its_end_though_another_thread_takes_signals() -> None:
+    over = threading.Event()
+    other = threading.Thread(target=over.wait)
+    other.start()
+    cleaned = []
+
+    def clean() -> None:
+        with proc.uninterrupted(), proc.uninterrupted():
+            signal.pthread_kill(other.ident or 0, signal.SIGINT)
+            time.sleep(0.2)  # nothing is to come of it
+            cleaned.append("all")
+        await_condition(lambda: False)
+
+    try:
+        with pytest.raises(proc.Interrupted), proc.interruptible():
+            clean()
+    finally:
+        over.set()
+        other.join()
+    assert cleaned == ["all"]
+
+
+def test_a_program_is_known_before_an_interruption_can_come(monkeypatch: pytest.MonkeyPatch) -> None:
+    started: list[subprocess.Popen[bytes]] = []
+
+    def start(*arguments: Any, **settings: Any) -> subprocess.Popen[bytes]:
+        started.append(popen(*arguments, **settings))
+        signal.raise_signal(signal.SIGINT)
+        return started[-1]
+
+    popen = subprocess.Popen
+    monkeypatch.setattr(subprocess, "Popen", start)
+    with pytest.raises(proc.Interrupted), proc.interruptible():
+        proc.run(["sleep", "60"])
+    with pytest.raises(proc.Interrupted), proc.interruptible():
+        list(proc.run_together([["sleep", "60"], ["sleep", "60"]], 2))
+    assert [process.poll() for process in started] == [-signal.SIGINT] * 2
