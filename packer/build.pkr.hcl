@@ -13,6 +13,23 @@ locals {
     "--mount", "type=volume,source=${var.package_cache},destination=${local.packages},volume-label=org.goldsmith.owner=cache",
   ]
 
+  # Packages that an earlier build fetched, for the same distribution, are linked into a folder of this build's own, which
+  # the roles may empty; before dpkg works, what was fetched anew is linked back. What a killed build left goes after a day.
+  # What apt makes of its lists is theirs whose size and time are the same; what it makes of the packages that are
+  # installed is this machine's only. Both are large, and need not be in a stage.
+  use_package_cache = var.package_cache == "" ? [] : [
+    "command -v apt-get >/dev/null || exit 0",
+    ". /etc/os-release && cd ${local.packages} && all=$PWD/$ID-$VERSION_ID own=$PWD/build-${var.build_id}",
+    "find . -maxdepth 1 -name 'build-*' -mmin +1440 -exec rm -r {} +",
+    "mkdir -p $all $own && find $all -name '*.deb' -exec ln -t $own {} +",
+    "cat >${local.apt_settings} <<END",
+    "Dir::Cache::archives \"$own/\";",
+    "Dir::Cache::srcpkgcache \"$all/srcpkgcache.bin\";",
+    "Dir::Cache::pkgcache \"$own/pkgcache.bin\";",
+    "DPkg::Pre-Invoke {\"ln -f $own/*.deb $all/ 2>/dev/null || :\";};",
+    "END",
+  ]
+
   # How Ansible reaches the machine, by the type of its source. A type that is not here is an error, not a guess.
   connection = {
     # Straight into the container, by community.docker.docker: the short name is the one that Mitogen knows, too.
@@ -90,29 +107,10 @@ build {
   provisioner "shell" {
     only          = ["docker.image"]
     remote_folder = "/var/tmp"
-    inline = [
+    inline = concat([
       "until [ -S /run/systemd/private ]; do sleep 0.1; done; systemctl is-system-running --wait || :",
       "mkdir -p ${dirname(local.dpkg_settings)} && echo force-unsafe-io >${local.dpkg_settings}",
-    ]
-  }
-
-  # Packages that an earlier build fetched, for the same distribution, are linked into a folder of this build's own, which
-  # the roles may empty; before dpkg works, what was fetched anew is linked back. What a killed build left goes after a day.
-  dynamic "provisioner" {
-    for_each = var.package_cache == "" ? [] : [local.packages]
-    labels   = ["shell"]
-    content {
-      only          = ["docker.image"]
-      remote_folder = "/var/tmp"
-      inline = [
-        "command -v apt-get >/dev/null || exit 0",
-        ". /etc/os-release && cd ${provisioner.value} && all=$PWD/$ID-$VERSION_ID own=$PWD/build-${var.build_id}",
-        "find . -maxdepth 1 -name 'build-*' -mmin +1440 -exec rm -r {} +",
-        "mkdir -p $all $own && find $all -name '*.deb' -exec ln -t $own {} +",
-        "printf 'Dir::Cache::archives \"%s/\";\\n' $own >${local.apt_settings}",
-        "printf 'DPkg::Pre-Invoke {\"ln -f %s/*.deb %s/ 2>/dev/null || :\";};\\n' $own $all >>${local.apt_settings}",
-      ]
-    }
+    ], local.use_package_cache)
   }
 
   dynamic "provisioner" {

@@ -153,6 +153,20 @@ def chosen_engine(target: str, engine: str) -> str:
     return engine or ENGINES[target][0]
 
 
+class BusyError(GoldsmithError):
+    """Another build of the same image runs."""
+
+
+def clear(project: config.Project) -> list[str]:
+    """Remove what builds of disks that were killed left in the project's output; gives what it was. One that runs keeps
+    what it has."""
+    removed = []
+    for folder in sorted(project.output.glob("images/*/*/")):
+        with contextlib.suppress(BusyError), _locked(folder, folder.parent.name):
+            removed += build_disk.clear(folder)
+    return removed
+
+
 @contextlib.contextmanager
 def _locked(folder: Path, name: str) -> Iterator[None]:
     """One build of an image at a time. The folder itself is the lock, so that no file is left."""
@@ -163,7 +177,7 @@ def _locked(folder: Path, name: str) -> Iterator[None]:
         try:
             fcntl.flock(handle, fcntl.LOCK_EX | fcntl.LOCK_NB)
         except BlockingIOError:
-            raise GoldsmithError(
+            raise BusyError(
                 f'another build of "{name}" is running in {folder}',
                 hint="wait until it ends; builds of other images may run side by side",
             ) from None
@@ -294,11 +308,12 @@ def _docker(project: config.Project, plan: Plan, progress: Progress, started: fl
     progress.say(f"  building {plan.reference} from {plan.base}")
     try:
         sealed, staged = build_container.run(project, plan, build_id, progress, verbose=verbose)
-        with build_container.saved(plan, building, staged=staged) as (image_id, archive):
+        with build_container.saved(plan, building, staged=staged) as archive:
             with tree.of_docker_archive(archive) as system:
                 verdict = hygiene.look(system, plan, progress, sealed=sealed)
             progress.say("  collecting its manifest")
             collected = collect.of_archive(archive, building)
+        image_id = docker.image(building)["Id"]
         if plan.lock:
             lock.check(plan.lock, collected)
         manifest.save(collected, plan.folder / MANIFEST)
@@ -311,7 +326,7 @@ def _docker(project: config.Project, plan: Plan, progress: Progress, started: fl
             docker.remove(f"{docker.BUILD}={build_id}")
         raise
     proc.run(["docker", "rmi", "--no-prune", building])
-    return image_id
+    return str(image_id)
 
 
 def _disk(project: config.Project, plan: Plan, progress: Progress, started: float, *, verbose: bool) -> str:

@@ -90,22 +90,26 @@ def _mitogen() -> Path | None:
 
 
 @contextlib.contextmanager
-def saved(plan: Plan, image: str, *, staged: bool) -> Iterator[tuple[str, Path]]:
-    """The id of the image that was made, and its archive (docker save), for as long as the block runs.
+def saved(plan: Plan, image: str, *, staged: bool) -> Iterator[Path]:
+    """The archive (docker save) of the image that was made, for as long as the block runs.
 
-    One that went on from a stage gets one layer above its base first, in Docker too: what a role made and the seal took
-    out lies in the layer of the stage.
+    One that went on from a stage gets one layer above its base first, in Docker too, which has it when the block ends:
+    what a role made and the seal took out lies in the layer of the stage.
     """
     made = docker.inspect_image(image)
     if made is None:
         raise GoldsmithError(f"Packer said that it succeeded, but there is no image {image}")
     with docker.saved(made["Id"]) as archive:
         if not staged:
-            yield made["Id"], archive
+            yield archive
             return
         merged = archive.with_name("merged.tar")
-        layers.squash(archive, merged, len(docker.image(plan.base_id)["RootFS"]["Layers"]), image)
-        archive.unlink()
-        proc.run(["docker", "load", "--quiet", "--input", str(merged)])
+        layer = layers.squash(archive, merged, len(docker.image(plan.base_id)["RootFS"]["Layers"]), image)
+        with proc.running(["docker", "load", "--quiet", "--input", str(merged)]) as loading:
+            yield archive
+            loading.communicate()
+        if docker.image(image)["RootFS"]["Layers"][-1] != layer:
+            # A Docker that wants the layers, too, that it has.
+            layers.alone(archive, merged)
+            proc.run(["docker", "load", "--quiet", "--input", str(merged)])
         proc.run(["docker", "rmi", "--no-prune", made["Id"]])
-        yield docker.image(image)["Id"], merged

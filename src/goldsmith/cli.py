@@ -21,7 +21,6 @@ from goldsmith import (
     at_rest,
     bom,
     bom_diff,
-    build_disk,
     build_together,
     comparing,
     config,
@@ -839,8 +838,7 @@ def clean(
     if cache:
         removed += docker.remove(f"{docker.OWNER}=stage") + docker.remove(f"{docker.OWNER}=cache")
     if (project / config.FILE_NAME).exists() or project != HERE:
-        for folder in sorted(config.load(project).output.glob("images/*/*")):
-            removed += build_disk.clear(folder)
+        removed += building.clear(config.load(project))
     err.print("\n".join(f"removed {what}" for what in removed) or "nothing was left", highlight=False)
 
 

@@ -114,6 +114,11 @@ def new_build() -> str:
     return f"{os.getpid()}-{secrets.token_hex(8)}"
 
 
+def labels(owner: str) -> list[str]:
+    """Options of `docker create` and `docker run`: whose the container is, and of which process."""
+    return [f"--label={OWNER}={owner}", f"--label={BUILD}={new_build()}"]
+
+
 def remove_abandoned(owners: Sequence[str]) -> list[str]:
     """Remove what killed processes left of these owners' containers and images, and of images in the making; gives what
     was removed."""
@@ -140,7 +145,7 @@ def remove_abandoned(owners: Sequence[str]) -> list[str]:
 
 def boot(name: str, image: str, *, owner: str) -> None:
     """Start a container with systemd as PID 1 and wait until its start-up has ended, well or badly."""
-    options = ["--detach", f"--name={name}", f"--label={OWNER}={owner}", f"--hostname={name}", *BOOT]
+    options = ["--detach", f"--name={name}", *labels(owner), f"--hostname={name}", *BOOT]
     proc.run(["docker", "run", *options, image, "/lib/systemd/systemd"])
     settle(name)
 

@@ -376,7 +376,7 @@ def _export_image(what: Image, form: Format, target: Path, progress: Progress, c
 
 def _export_files(what: Image, target: Path) -> None:
     container = f"goldsmith-export-{secrets.token_hex(4)}"
-    create = ["docker", "create", f"--name={container}", f"--label={docker.OWNER}=export"]
+    create = ["docker", "create", f"--name={container}", *docker.labels("export")]
     try:
         # It is never started; an image that names no command needs one all the same.
         proc.run([*create, what.image_id, "true"])

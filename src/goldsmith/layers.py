@@ -34,41 +34,50 @@ class _Entry:
         return self.layer.extractfile(self.member) if self.member.isreg() else None
 
 
-def squash(source: Path, target: Path, below: int, tag: str) -> None:
-    """Write `target`, the image of the archive `source` (docker save) with all its layers above the lowest `below` as
-    one. When Docker loads it, it gets that name.
+def squash(archive: Path, merged: Path, below: int, tag: str) -> str:
+    """Make one layer of those above the lowest `below` of the image in an archive (docker save).
+
+    The archive is lengthened: as the last of a name counts, it holds the image with its new layers then. `merged`
+    becomes an archive without the layers below, which Docker has already; when it loads the image, that gets the name
+    `tag`. Gives the digest of the new layer (sha256:...).
 
     Raises:
         GoldsmithError: the archive can't be read.
     """
+    layer = merged.with_suffix(".layer")
     try:
-        with tarfile.open(source) as archive, tarfile.open(target, "w", format=tarfile.PAX_FORMAT) as out:
-            [described] = json.load(content_of(archive, "manifest.json"))
-            config = json.load(content_of(archive, described["Config"]))
+        with tarfile.open(archive) as source:
+            [described] = json.load(content_of(source, "manifest.json"))
+            config = json.load(content_of(source, described["Config"]))
             names = described["Layers"]
-            merged = target.with_suffix(".layer")
-            try:
-                with contextlib.ExitStack() as opened:
-                    above = [
-                        opened.enter_context(tarfile.open(fileobj=content_of(archive, name))) for name in names[below:]
-                    ]
-                    _write(merged, merge(above))
-                with merged.open("rb") as stream:
-                    identity = hashlib.file_digest(stream, "sha256").hexdigest()
-                _change(config, below, identity)
-                image = json.dumps(config, sort_keys=True).encode()
-                own = f"{hashlib.sha256(image).hexdigest()}.json"
-                for name in names[:below]:
-                    member = archive.getmember(name)
-                    out.addfile(member, archive.extractfile(member))
-                out.add(merged, f"{identity}/layer.tar")
-            finally:
-                merged.unlink(missing_ok=True)
-            _add(out, own, image)
-            layers = [*names[:below], f"{identity}/layer.tar"]
-            _add(out, "manifest.json", json.dumps([{"Config": own, "RepoTags": [tag], "Layers": layers}]).encode())
+            with contextlib.ExitStack() as opened:
+                above = [opened.enter_context(tarfile.open(fileobj=content_of(source, name))) for name in names[below:]]
+                _write(layer, merge(above))
+        with layer.open("rb") as stream:
+            identity = hashlib.file_digest(stream, "sha256").hexdigest()
+        _change(config, below, identity)
+        image = json.dumps(config, sort_keys=True).encode()
+        digest = hashlib.sha256(image).hexdigest()
+        own = f"{identity}/layer.tar"
+        new = [{"Config": f"{digest}.json", "RepoTags": [tag], "Layers": [*names[:below], own]}]
+        for path, mode in ((archive, "a"), (merged, "w")):
+            with tarfile.open(path, mode, format=tarfile.PAX_FORMAT) as out:  # type: ignore[call-overload]
+                out.add(layer, own)
+                _add(out, f"{digest}.json", image)
+                _add(out, "manifest.json", json.dumps(new).encode())
+        return f"sha256:{identity}"
     except (tarfile.TarError, OSError, ValueError, KeyError, TypeError) as error:
-        raise GoldsmithError(f"{source}: its layers can't be merged: {error}", hint="build with --force") from error
+        raise GoldsmithError(f"{archive}: its layers can't be merged: {error}", hint="build with --force") from error
+    finally:
+        layer.unlink(missing_ok=True)
+
+
+def alone(archive: Path, target: Path) -> None:
+    """Write the image that an archive (docker save) describes, without whatever else lies in it."""
+    with tarfile.open(archive) as source, tarfile.open(target, "w", format=tarfile.PAX_FORMAT) as out:
+        [described] = json.load(content_of(source, "manifest.json"))
+        for name in [*described["Layers"], described["Config"], "manifest.json"]:
+            out.addfile(source.getmember(name), source.extractfile(name))
 
 
 def _change(config: dict[str, Any], below: int, identity: str) -> None:

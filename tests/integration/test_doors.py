@@ -5,6 +5,7 @@ from __future__ import annotations
 import os
 import re
 import subprocess
+import sys
 from pathlib import Path
 from typing import Any
 
@@ -70,3 +71,15 @@ def test_a_build_that_was_killed_is_found_by_clean(small: Goldsmith, base: str, 
     proc.run(["docker", "run", "--detach", f"--label={docker.OWNER}=build", base, "sleep", "60"])
     assert "removed container" in small("clean").stderr
     assert small("clean").stderr == "nothing was left\n"
+
+
+def test_clean_leaves_what_a_verification_that_runs_has(small: Goldsmith, base: str) -> None:
+    start = "from goldsmith import docker; print(' '.join(docker.labels('verify')))"
+    ended = proc.run([sys.executable, "-c", start]).text.split()
+    containers = [
+        proc.run(["docker", "create", *labels, base, "true"]).text for labels in (docker.labels("verify"), ended)
+    ]
+    try:
+        assert small("clean").stderr == f"removed container {containers[1][:12]}\n"
+    finally:
+        proc.run(["docker", "rm", "--force", containers[0]])

@@ -1,13 +1,15 @@
 """What a build is made from, and what is handed to Packer."""
 
+import fcntl
 import gzip
 import json
+import os
 import re
 from pathlib import Path
 
 import pytest
 
-from goldsmith import build, config, manifest, packer
+from goldsmith import build, build_disk, config, manifest, packer
 from goldsmith.errors import UsageError
 from goldsmith.plan import Plan
 from tests.paths import FIXTURES, ROOT
@@ -157,3 +159,16 @@ def test_the_release_has_the_time_that_it_is_given(tmp_path: Path, monkeypatch: 
 def test_without_git_the_provenance_has_no_revision(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv("PATH", "/nonexistent")
     assert build._git(tmp_path) is None
+
+
+def test_what_killed_builds_of_disks_left_is_removed_and_what_one_that_runs_has_is_not(tmp_path: Path) -> None:
+    project = config.Project(tmp_path, config.Config(images={"web": IMAGE}))
+    left, kept = (project.output / f"images/{name}/qemu/{build_disk.WORK}x" for name in ("db", "web"))
+    for folder in (left, kept):
+        folder.mkdir(parents=True)
+    lock = os.open(kept.parent, os.O_RDONLY)
+    fcntl.flock(lock, fcntl.LOCK_EX)
+    assert build.clear(project) == [f"folder {left}"]
+    assert (left.exists(), kept.exists()) == (False, True)
+    os.close(lock)
+    assert build.clear(project) == [f"folder {kept}"]

@@ -84,24 +84,31 @@ CASES: dict[str, list[Members]] = {
 }
 
 
+def squashed(before: Path) -> Path:
+    """The archive of the image after it, alone."""
+    layers.squash(before, before.with_name("merged.tar"), 1, "goldsmith/x:y")
+    after = before.with_name("after.tar")
+    layers.alone(before, after)
+    return after
+
+
 @pytest.mark.parametrize("case", CASES)
 def test_it_has_the_same_files(tmp_path: Path, case: str) -> None:
     before = image(tmp_path / "before.tar", layer(BASE), *map(layer, CASES[case]))
-    layers.squash(before, tmp_path / "after.tar", 1, "goldsmith/x:y")
-    assert files(tmp_path / "after.tar") == files(before)
+    wanted = files(before)
+    after = squashed(before)
+    assert files(after) == files(before) == wanted
 
 
 def test_what_was_deleted_is_nowhere_in_it(tmp_path: Path) -> None:
     before = image(tmp_path / "before.tar", layer(BASE), layer([("key", b"secret")]), layer([(".wh.key", b"")]))
-    layers.squash(before, tmp_path / "after.tar", 1, "goldsmith/x:y")
-    assert b"secret" not in (tmp_path / "after.tar").read_bytes()
+    assert b"secret" not in squashed(before).read_bytes()
 
 
 def test_the_base_stays_and_the_description_fits(tmp_path: Path) -> None:
     base = layer(BASE)
     before = image(tmp_path / "before.tar", base, layer([("b", b"1")]), layer([("c", b"2")]))
-    layers.squash(before, tmp_path / "after.tar", 1, "goldsmith/x:y")
-    with tarfile.open(tmp_path / "after.tar") as archive:
+    with tarfile.open(squashed(before)) as archive:
         [described] = json.load(archive.extractfile("manifest.json"))  # type: ignore[arg-type]
         config_text = archive.extractfile(described["Config"]).read()  # type: ignore[union-attr]
         contents = [archive.extractfile(name).read() for name in described["Layers"]]  # type: ignore[union-attr]
@@ -111,7 +118,18 @@ def test_the_base_stays_and_the_description_fits(tmp_path: Path) -> None:
     assert contents[0] == base
     assert config["rootfs"]["diff_ids"] == [f"sha256:{hashlib.sha256(data).hexdigest()}" for data in contents]
     assert [step["created_by"] for step in config["history"]] == ["CMD", "step 0", "step 2"]
-    assert sorted(path.name for path in tmp_path.iterdir()) == ["after.tar", "before.tar"]
+    assert sorted(path.name for path in tmp_path.iterdir()) == ["after.tar", "before.tar", "merged.tar"]
+
+
+def test_what_docker_has_is_not_given_to_it_again(tmp_path: Path) -> None:
+    before = image(tmp_path / "before.tar", layer(BASE), layer([("b", b"1")]), layer([("c", b"2")]))
+    digest = layers.squash(before, tmp_path / "merged.tar", 1, "goldsmith/x:y")
+    with tarfile.open(tmp_path / "merged.tar") as archive:
+        [described] = json.load(archive.extractfile("manifest.json"))  # type: ignore[arg-type]
+        there = [name for name in described["Layers"] if name in archive.getnames()]
+        assert there == described["Layers"][1:]
+        data = archive.extractfile(there[0]).read()  # type: ignore[union-attr]
+    assert digest == f"sha256:{hashlib.sha256(data).hexdigest()}"
 
 
 def test_capabilities_and_odd_names_stay(tmp_path: Path) -> None:
@@ -119,8 +137,7 @@ def test_capabilities_and_odd_names_stay(tmp_path: Path) -> None:
     odd = b"na\xffme\n".decode(errors="surrogateescape")
     tar = layer([("ping", b"p"), (odd, b"o")], {"ping": capability})
     before = image(tmp_path / "before.tar", layer(BASE), tar, layer([("b", b"")]))
-    layers.squash(before, tmp_path / "after.tar", 1, "goldsmith/x:y")
-    with tarfile.open(tmp_path / "after.tar") as archive:
+    with tarfile.open(squashed(before)) as archive:
         [described] = json.load(archive.extractfile("manifest.json"))  # type: ignore[arg-type]
         with tarfile.open(fileobj=archive.extractfile(described["Layers"][1])) as merged:
             assert merged.getmember("ping").pax_headers.items() >= capability.items()
