@@ -8,7 +8,8 @@ packer    a `packer build` as one writes it by hand: builder docker, provisioner
 cold      goldsmith build --force: from the beginning, with all its checks, manifest and provenance
 changed   goldsmith build after a change of the last role
 nothing   goldsmith build again
-vm, tree  goldsmith build --target qemu --force, by booting a machine and by tree (both with a boot for the assertions)
+vm, tree  goldsmith build --target qemu --force, by Packer's builder qemu and by tree, until the disk is made; and, as
+          "… + boot", with the boot of a copy for the assertions that both have, and a `packer build` has not
 
 All start from the same base; packages come from the same mirror. Prints medians, the fastest and the slowest, and the
 ratios with their targets. Exit: 0 all targets are met, 1 one is not, or something failed.
@@ -84,16 +85,21 @@ def project(folder: Path) -> Path:
     return folder
 
 
-def run(folder: Path, *command: str) -> float:
-    """Seconds that a command takes."""
+def run(folder: Path, *command: str, until: str = "") -> tuple[float, float]:
+    """Seconds that a command takes until it says a line with `until`, and as a whole."""
     started = time.monotonic()
     environment = {**os.environ, "CHECKPOINT_DISABLE": "1", "ANSIBLE_CONFIG": str(folder / "ansible.cfg")}
-    done = subprocess.run(command, cwd=folder, env=environment, capture_output=True, text=True, check=False)
-    if done.returncode != 0:
-        raise SystemExit(
-            f"{' '.join(command)} ended with {done.returncode}\n{done.stdout[-3000:]}{done.stderr[-3000:]}"
-        )
-    return time.monotonic() - started
+    there, said = 0.0, []
+    with subprocess.Popen(
+        command, cwd=folder, env=environment, stdout=subprocess.PIPE, stderr=subprocess.STDOUT, text=True
+    ) as process:
+        for line in process.stdout or ():
+            said.append(line)
+            if until and until in line:
+                there = time.monotonic() - started
+    if process.returncode != 0:
+        raise SystemExit(f"{' '.join(command)} ended with {process.returncode}\n{''.join(said)[-6000:]}")
+    return there, time.monotonic() - started
 
 
 def measure(folder: Path, runs: int, disk_runs: int) -> Times:
@@ -102,14 +108,14 @@ def measure(folder: Path, runs: int, disk_runs: int) -> Times:
 
     def note(what: str, seconds: float) -> None:
         times.setdefault(what, []).append(seconds)
-        print(f"  {what:8} {seconds:7.1f} s", file=sys.stderr)
+        print(f"  {what:11} {seconds:7.1f} s", file=sys.stderr)
 
     changes: list[Callable[[], object]] = [
-        lambda: note("packer", run(folder, "packer", "build", "packer.pkr.hcl")),
-        lambda: note("cold", run(folder, "goldsmith", "build", NAME, "--force")),
+        lambda: note("packer", run(folder, "packer", "build", "packer.pkr.hcl")[1]),
+        lambda: note("cold", run(folder, "goldsmith", "build", NAME, "--force")[1]),
         lambda: change(folder),
-        lambda: note("changed", run(folder, "goldsmith", "build", NAME)),
-        lambda: note("nothing", run(folder, "goldsmith", "build", NAME)),
+        lambda: note("changed", run(folder, "goldsmith", "build", NAME)[1]),
+        lambda: note("nothing", run(folder, "goldsmith", "build", NAME)[1]),
     ]
     disk = ("goldsmith", "build", NAME, "--target", "qemu", "--force", "--engine")
     # The base is made before anything is measured.
@@ -119,7 +125,9 @@ def measure(folder: Path, runs: int, disk_runs: int) -> Times:
             step()
     for _ in range(disk_runs):
         for engine in ("tree", "vm"):
-            note(engine, run(folder, *disk, engine))
+            made, whole = run(folder, *disk, engine, until="booting it")
+            note(engine, made)
+            note(f"{engine} + boot", whole)
     return times
 
 
