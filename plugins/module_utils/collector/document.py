@@ -109,9 +109,15 @@ def assemble(sections, identity_facts, runtime_facts, scope, warnings):
 
 
 def canonical(value):
-    """JSON with one form for one value: sorted keys, no spaces, ASCII only."""
+    """JSON with one form for one value: sorted keys, no spaces, ASCII only. For what holds itself it has no end."""
     return json.dumps(
-        value, sort_keys=True, separators=(",", ":"), ensure_ascii=True, allow_nan=False, default=_mapping
+        value,
+        sort_keys=True,
+        separators=(",", ":"),
+        ensure_ascii=True,
+        allow_nan=False,
+        check_circular=False,
+        default=_mapping,
     )
 
 

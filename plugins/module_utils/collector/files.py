@@ -28,9 +28,11 @@ class _Files(Mapping):
         self._groups = accounts.names(tree.text("/etc/group"))
         self._names = []
         self._paths = {}
+        self._identity = set()
         inodes = {}
         for path, entry in tree.entries.items():
             if paths.identity_name(path) is not None:
+                self._identity.add(path)
                 continue
             name = path
             if not path.isascii():
@@ -49,10 +51,9 @@ class _Files(Mapping):
         return len(self._names)
 
     def __getitem__(self, name):
-        path = self._paths.get(name, name)
-        if paths.identity_name(path) is not None:
+        if name in self._identity:
             raise KeyError(name)
-        entry = self._entries[path]
+        entry = self._entries[self._paths.get(name, name)]
         found = describe(entry, self._users, self._groups)
         if entry.package is not None:
             found["package"] = entry.package

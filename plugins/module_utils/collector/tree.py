@@ -15,7 +15,7 @@ import os
 import stat
 import sys
 
-from . import attributes, digest, paths
+from . import attributes, cache, digest, paths
 
 FILE = "file"
 DIRECTORY = "directory"
@@ -146,12 +146,12 @@ class DirectoryTree(Tree):
 
     It keeps out of whatever else is mounted there (recorded as a mount, not entered), follows no link, and takes a
     directory that is replaced while it looks as gone. Sockets are left out: they exist while a program runs.
-    With a cache (of `cache.py`) files that it knows are not read.
+    `kept` is what the last look found (see cache.py): what is in it is not read.
     """
 
-    def __init__(self, root="/", cache=None):
+    def __init__(self, root="/", kept=None):
         super().__init__()
-        self._cache = cache
+        self._cache = kept
         self.root = os.path.realpath(root)
         self._mounts = mount_points(self.root, _read_mounts())
         self._decode = None if sys.getfilesystemencoding().lower() in ("utf-8", "utf8") else _as_utf8
@@ -209,12 +209,21 @@ class DirectoryTree(Tree):
                 if (now.st_dev, now.st_ino) != identity:
                     self.entries.pop(prefix, None)
                     continue
-                entry.keep(*attributes.of_handle(folder))
+                self._folder(folder, entry, now)
                 self._scan(folder, prefix, pending)
             except OSError as error:
                 self._failed(prefix or "/", entry, error)
             finally:
                 os.close(folder)
+
+    def _folder(self, folder, entry, info):
+        """Fill in an open folder's extended attributes and flags."""
+        key = self._cache and self._cache.key(info)
+        known = key and self._cache.get(key)
+        xattrs, flags = known[1:3] if known else attributes.of_handle(folder)
+        entry.keep(xattrs, flags)
+        if key and not known:
+            self._cache.put(key, info, (cache.NOTHING, xattrs, flags, None))
 
     def _scan(self, folder, prefix, pending):
         entries = self.entries
@@ -255,15 +264,30 @@ class DirectoryTree(Tree):
         if entry.type == FILE:
             return self._file(folder, name, path, entry, info)
         try:
-            entry.keep(attributes.xattrs(self._beside(folder, path) + name), None)
             if entry.type == LINK:
-                target = os.readlink(name, dir_fd=folder)
-                entry.target = target if self._decode is None else self._decode(target)
+                self._link(folder, name, path, entry, info)
+            else:
+                entry.keep(attributes.xattrs(self._beside(folder, path) + name), None)
         except OSError as error:
             return self._failed(path, entry, error)
         if entry.type in (CHARACTER, BLOCK):
             entry.device = "%d:%d" % (os.major(info.st_rdev), os.minor(info.st_rdev))
         return True
+
+    def _link(self, folder, name, path, entry, info):
+        """Fill in where a link leads, and its extended attributes."""
+        key = self._cache and self._cache.key(info)
+        known = key and self._cache.get(key)
+        if known:
+            entry.target = known[3]
+            entry.keep(known[1], None)
+            return
+        xattrs = attributes.xattrs(self._beside(folder, path) + name)
+        target = os.readlink(name, dir_fd=folder)
+        entry.target = target if self._decode is None else self._decode(target)
+        entry.keep(xattrs, None)
+        if key and _unchanged(info, os.stat(name, dir_fd=folder, follow_symlinks=False)):
+            self._cache.put(key, info, (cache.NOTHING, xattrs, None, entry.target))
 
     def _beside(self, folder, path):
         """The open folder of a path, as the beginning of a path."""
@@ -272,12 +296,12 @@ class DirectoryTree(Tree):
     def _file(self, folder, name, path, entry, info):
         """Fill in size, digest, extended attributes and flags; False when the file is gone."""
         secret = path in paths.SECRET
-        cache = None if secret else self._cache
+        kept = None if secret else self._cache
         byte_code = name.endswith(digest.BYTE_CODE)
-        known = cache and cache.get(cache.key(info, byte_code))
+        known = kept and kept.get(kept.key(info, byte_code))
         if known:
             entry.size = info.st_size
-            entry.sha256, xattrs, flags = known
+            entry.sha256, xattrs, flags, _target = known
             entry.keep(xattrs, flags)
             return True
         try:
@@ -313,8 +337,8 @@ class DirectoryTree(Tree):
         if not secret:
             entry.size = info.st_size
             entry.sha256 = contents.digest()
-        if cache:
-            cache.put(cache.key(info, byte_code), info, (entry.sha256, xattrs, flags))
+        if kept:
+            kept.put(kept.key(info, byte_code), info, (entry.sha256, xattrs, flags, None))
         return True
 
     def _failed(self, path, entry, error):
