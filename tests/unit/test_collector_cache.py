@@ -157,7 +157,7 @@ def test_folders_and_links_are_known_again(root: Path, monkeypatch: pytest.Monke
         for name in ("readlink", "listxattr"):
             patched.delattr(os, name)
         assert collect(root, known) == (first, known)
-    wait_for_the_clock(root / "etc/link")
+    wait_for_the_clock(root / "etc")
     (root / "etc/link").unlink()
     (root / "etc/link").symlink_to("two")
     os.setxattr(root / "etc", "user.note", b"y")
