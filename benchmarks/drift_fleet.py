@@ -46,7 +46,7 @@ BASE = "goldsmith/base:debian-bookworm"
 DEPLOY = Path(__file__).with_name("pyinfra_deploy.py")
 PYINFRA = "pyinfra>=3.10,<4"
 WRITTEN = (
-    "etc/chrony/chrony.conf etc/default/hello etc/goldsmith/first-boot.conf etc/localtime etc/logrotate.d/goldsmith"
+    "etc/chrony/chrony.conf etc/default/hello etc/default/locale etc/goldsmith/first-boot.conf etc/localtime"
     " etc/nginx/sites-enabled/goldsmith.conf etc/ssh/sshd_config.d/00-goldsmith.conf etc/sudoers.d/goldsmith"
     " etc/sysctl.d/90-goldsmith.conf etc/systemd/journald.conf.d/zz-goldsmith-logging.conf"
     " etc/systemd/system/goldsmith-first-boot.service etc/systemd/system/hello.service etc/timezone opt/hello/current"

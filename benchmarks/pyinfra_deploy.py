@@ -15,13 +15,13 @@ PACKAGES = [
     ["logrotate"],
     ["sudo"],
     ["openssh-server"],
-    ["libnss-myhostname"],
     ["chrony"],
     ["python3-pip-whl"],
     ["nginx"],
 ]
 FOLDERS = ["/etc/goldsmith", "/etc/systemd/journald.conf.d", "/opt/hello", "/opt/hello/releases"]
 ABSENT = [
+    "/etc/logrotate.d/goldsmith",
     "/etc/rsyslog.d/99-goldsmith.conf",
     "/etc/systemd/journald.conf.d/90-goldsmith.conf",
     "/etc/systemd/journald.conf.d/91-goldsmith-logging.conf",
