@@ -13,8 +13,8 @@ ansible    ansible-playbook with its defaults, over the same definition
 pyinfra    pyinfra with a nearly equivalent deploy (pyinfra_deploy.py), installed from PyPI for this run
 
 Nothing is to be changed, and each says so. The controller's processor time is of all that a program started there, but
-for ssh processes that keep a connection open. Its memory is what the program and its ssh processes hold at most, pages
-that several share counted once. Prints medians, the fastest and the slowest, and what was measured beside the targets.
+for ssh processes that keep a connection open. Its memory is what the program and its ssh processes hold at most beside
+the pages of programs and libraries. Prints medians, the fastest and the slowest, and what was measured beside the targets.
 `--alone` measures without the other tools, which take minutes with many hosts. Exit: 0 all targets are met, 1 one is
 not, or something failed.
 """
@@ -111,9 +111,9 @@ def _below(top: int) -> set[int]:
 
 
 def _held(pid: int) -> int:
-    """Kilobytes: what others share is divided among them."""
+    """Kilobytes of its own: not the pages of programs and libraries, and of what a fork shares its part."""
     with contextlib.suppress(OSError):
-        found = re.search(r"^Pss:\s+(\d+) kB", Path(f"/proc/{pid}/smaps_rollup").read_text(), re.MULTILINE)
+        found = re.search(r"^Pss_Anon:\s+(\d+) kB", Path(f"/proc/{pid}/smaps_rollup").read_text(), re.MULTILINE)
         return int(found.group(1)) if found else 0
     return 0
 
