@@ -14,9 +14,9 @@ pyinfra    pyinfra with a nearly equivalent deploy (pyinfra_deploy.py), installe
 
 Nothing is to be changed, and each says so. The controller's processor time is of all that a program started there, but
 for ssh processes that keep a connection open. Its memory is what the program and its ssh processes hold at most beside
-the pages of programs and libraries. Prints medians, the fastest and the slowest, and what was measured beside the targets.
-`--alone` measures without the other tools, which take minutes with many hosts. Exit: 0 all targets are met, 1 one is
-not, or something failed.
+the pages of programs and libraries. Prints medians, the fastest and the slowest, and what was measured beside the
+targets. `--alone` measures without the other tools, which take minutes with many hosts. Exit: 0 all targets are met, 1
+one is not, or something failed.
 """
 
 from __future__ import annotations
