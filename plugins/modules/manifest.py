@@ -97,6 +97,7 @@ notes:
   sample: []
 """
 
+import json
 import os
 import tempfile
 
@@ -156,7 +157,7 @@ def main():
         result["dest"] = dest
         result["changed"] = write(module, dest, ("".join(found.pieces()) + "\n").encode("ascii"))
     else:
-        result["manifest"] = found
+        result["manifest"] = json.loads("".join(found.pieces()))
     module.exit_json(**result)
 
 

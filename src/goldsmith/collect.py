@@ -7,7 +7,10 @@ target's Python runs from memory.
 from __future__ import annotations
 
 import functools
+import importlib.machinery
+import importlib.util
 import io
+import marshal
 import shlex
 import sys
 import zipfile
@@ -27,12 +30,13 @@ KINDS = {
 """Kinds of target, each with what stands after its colon."""
 
 _BOOT = (
-    "import os,runpy,sys;"
+    "import os,sys;"
     "f=os.memfd_create('collector');"
     "os.write(f,sys.stdin.buffer.read(int(sys.argv.pop(1))));"
-    "runpy.run_path('/proc/self/fd/%d'%f,run_name='__main__')"
+    "sys.path.insert(0,'/proc/self/fd/%d'%f);"
+    "from collector.command import main;"
+    "sys.exit(main())"
 )
-_MAIN = "from collector.command import main\nraise SystemExit(main())\n"
 
 
 @dataclass(frozen=True)
@@ -105,16 +109,24 @@ def _archive() -> bytes:
     """The collector as a zip archive that Python can run."""
     buffer = io.BytesIO()
     with zipfile.ZipFile(buffer, "w", zipfile.ZIP_DEFLATED) as archive:
-        archive.writestr("__main__.py", _MAIN)
         folder = resources.folder("collector")
         for path in sorted(folder.rglob("*.py")):
-            archive.write(path, f"collector/{path.relative_to(folder)}")
+            name = f"collector/{path.relative_to(folder)}"
+            archive.write(path, name)
+            archive.writestr(name + "c", _byte_code(path))
     return buffer.getvalue()
+
+
+def _byte_code(path: Path) -> bytes:
+    """A module's byte code, never to be held against its source. A Python of another version takes the source."""
+    code = importlib.machinery.SourceFileLoader(path.stem, str(path)).get_code(path.stem)
+    head = importlib.util.MAGIC_NUMBER + (1).to_bytes(4, "little") + importlib.util.source_hash(path.read_bytes())
+    return head + marshal.dumps(code)
 
 
 def _command(python: str, *arguments: str) -> list[str]:
     """What runs the collector from standard input, and leaves what follows it there to the collector."""
-    return [python, "-c", _BOOT, str(len(_archive())), *arguments]
+    return [python, "-I", "-S", "-c", _BOOT, str(len(_archive())), *arguments]
 
 
 def _live(target: Target) -> list[str]:

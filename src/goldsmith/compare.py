@@ -284,7 +284,8 @@ def _section(name: str, side_a: Section, side_b: Section) -> Iterator[Difference
         elif other is None:
             yield Difference(name, key, None, "only_a", one, None, about=_about(one))
         else:
-            changed = list(_attributes(name, key, one, other)) if one != other else []
+            # What is as the reference has it is the reference's own object.
+            changed = list(_attributes(name, key, one, other)) if one is not other and one != other else []
             yield from changed
             if not changed and ("unreadable" in one or one.get("password") == "unknown"):
                 yield Difference(name, key, None, "unreadable", one, other, about=_about(one))

@@ -17,7 +17,7 @@ from goldsmith.manifest import Manifest, Section
 
 SHORT = 16
 """Hexadecimal digits of a bucket's digest."""
-MOST_BUCKETS = 8192
+MOST_BUCKETS = 2048
 
 
 class Expectation:
@@ -78,7 +78,7 @@ class Expectation:
 
 
 def _bucket_count(things: int) -> int:
-    """Small buckets: each that differs is sent whole."""
+    """Small buckets: each that differs is sent whole. But not too many: each has a digest, which is made and sent."""
     return min(max(things // 2, 1), MOST_BUCKETS)
 
 

@@ -11,8 +11,8 @@ from pathlib import Path
 from tests.paths import ROOT
 
 FILES = 1_000_000
-PER_FILE = 2000
-"""Bytes of memory that a recorded path may take at most: docs/manifest.md says about 1500."""
+PER_FILE = 500
+"""Bytes of memory that a recorded path may take at most: docs/manifest.md says about 400."""
 
 
 def test_a_million_files(tmp_path: Path) -> None:

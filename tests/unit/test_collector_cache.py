@@ -19,6 +19,9 @@ STATE = {"boot": "b", "clock": [0, 100]}
 LATER = 3600 * 10**9
 """Nanoseconds. Collections of these tests say that they begin an hour from now, so that new files count as old."""
 
+KNOWN = 5
+"""What a collection keeps of the root below: three files and two folders."""
+
 
 def sha(data: bytes) -> str:
     return hashlib.sha256(data).hexdigest()
@@ -73,7 +76,7 @@ def test_what_did_not_change_is_not_read(root: Path, reads: list[bytes]) -> None
     assert collect(root, known) == (first, known)
     # No accounts there, and no secrets in the cache.
     assert reads == []
-    assert len(known) == 3
+    assert len(known) == KNOWN
     assert sha(b"root:secret") not in str(known)
 
 
@@ -144,10 +147,45 @@ def test_attributes_are_kept_and_changes_of_them_seen(root: Path) -> None:
     assert collect(root, known)[0]["/etc/b"]["xattrs"] == {"user.note": "sha256:" + sha(b"y")}
 
 
+@as_root
+def test_folders_and_links_are_known_again(root: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    (root / "etc/shadow").unlink()
+    (root / "etc/link").symlink_to("one")
+    os.setxattr(root / "etc", "user.note", b"x")
+    first, known = collect(root)
+    with monkeypatch.context() as patched:
+        for name in ("readlink", "listxattr"):
+            patched.delattr(os, name)
+        assert collect(root, known) == (first, known)
+    wait_for_the_clock(root / "etc")
+    (root / "etc/link").unlink()
+    (root / "etc/link").symlink_to("two")
+    os.setxattr(root / "etc", "user.note", b"y")
+    found, _known = collect(root, known)
+    assert (first["/etc/link"]["target"], found["/etc/link"]["target"]) == ("one", "two")
+    assert found["/etc"]["xattrs"] == {"user.note": "sha256:" + sha(b"y")} != first["/etc"]["xattrs"]
+
+
+def test_a_link_that_is_replaced_while_it_looks_is_not_kept(root: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """The target would be kept as that of the link that was there before, which may come back."""
+    (root / "etc/link").symlink_to("one")
+    real = os.readlink
+
+    def replaced(name: Any, **more: Any) -> str:
+        if name == "link":
+            (root / "etc/link").rename(root / "aside")
+            (root / "etc/link").symlink_to("two")
+        return real(name, **more)
+
+    monkeypatch.setattr(os, "readlink", replaced)
+    _first, known = collect(root)
+    assert [target for *_others, target in known.values() if target] == []
+
+
 def test_a_file_that_was_changed_just_now_is_not_kept(root: Path) -> None:
     """Another change within the grain of the clock, or through memory that is mapped, would leave its time as it is."""
     assert collect(root, later=59 * 10**9)[1] == {}
-    assert len(collect(root, later=61 * 10**9)[1]) == 3
+    assert len(collect(root, later=61 * 10**9)[1]) == KNOWN
 
 
 def test_a_name_that_makes_a_file_byte_code_counts(root: Path) -> None:
@@ -169,7 +207,7 @@ def test_what_is_gone_is_forgotten(root: Path) -> None:
     kept = cache.Cache(STATE, time.time_ns() + LATER, known)
     tree.DirectoryTree(root, kept)
     assert kept.changed
-    assert len(cache.parse(kept.dump())[1]) == 2
+    assert len(cache.parse(kept.dump())[1]) == KNOWN - 1
 
 
 def test_nothing_is_written_when_nothing_changed(root: Path) -> None:
@@ -224,7 +262,7 @@ needs_a_disk = pytest.mark.skipif(
 @needs_a_disk
 def test_it_is_root_s_alone_and_damage_drops_it(root: Path, place: str) -> None:
     assert kept_at(place, root) == 0
-    assert kept_at(place, root) == 3
+    assert kept_at(place, root) == KNOWN
     info = Path(place).stat()
     assert (info.st_mode & 0o777, list(Path(place).parent.iterdir())) == (0o600, [Path(place)])
     whole = Path(place).read_bytes()
@@ -232,14 +270,14 @@ def test_it_is_root_s_alone_and_damage_drops_it(root: Path, place: str) -> None:
     for damaged in (b"", whole[:-1], whole[:30], whole + b"x", flipped, b"x" + whole[1:]):
         Path(place).write_bytes(damaged)
         assert kept_at(place, root) == 0
-        assert kept_at(place, root) == 3
+        assert kept_at(place, root) == KNOWN
     Path(place).chmod(0o644)
     assert kept_at(place, root) == 0
     Path(place).chmod(0o600)
     os.chown(place, 1, 1)
     assert kept_at(place, root) == 0
     Path(place).unlink()
-    assert (kept_at(place, root), kept_at(place, root)) == (0, 3)
+    assert (kept_at(place, root), kept_at(place, root)) == (0, KNOWN)
     Path(place).rename(root.parent / "elsewhere")
     Path(place).symlink_to(root.parent / "elsewhere")
     assert kept_at(place, root) == 0
@@ -259,7 +297,7 @@ def test_a_clock_that_was_set_drops_it(root: Path, place: str, monkeypatch: pyte
         time, "clock_gettime_ns", lambda clock: real(clock) + (step if clock == time.CLOCK_REALTIME else 0)
     )
     assert kept_at(place, root) == 0
-    assert kept_at(place, root) == 3
+    assert kept_at(place, root) == KNOWN
 
 
 @as_root

@@ -218,7 +218,7 @@ def before(tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 def collect(root: Path) -> manifest.Manifest:
     found = document.collect(tree.DirectoryTree(root), document.REST)
-    return manifest.from_document(found, str(root))
+    return manifest.parse("".join(found.pieces()).encode(), str(root))
 
 
 @pytest.mark.parametrize("name", MUTATIONS)

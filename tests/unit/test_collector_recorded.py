@@ -29,7 +29,8 @@ class Machine:
         for name in ("bin", "lib", "sbin"):
             (folder / name).symlink_to(f"usr/{name}")
         self._said = folder / "said"
-        self.manifest = document.collect(tree.DirectoryTree(folder), document.REST)
+        collected = document.collect(tree.DirectoryTree(folder), document.REST)
+        self.manifest: dict[str, Any] = json.loads("".join(collected.pieces()))
         self.sections: dict[str, dict[str, dict[str, Any]]] = self.manifest["sections"]
 
     def said(self, name: str) -> str:

@@ -504,7 +504,7 @@ def test_a_file_that_goes_or_changes_while_it_is_read(machine: Path, monkeypatch
     source = tree.DirectoryTree(machine)
     entry = source.entries["/usr/big"]
     assert source.warnings == []
-    assert (entry.size, entry.sha256) == (3_000_004, sha(b"b" * 3_000_000 + b"more"))
+    assert (entry.size, entry.sha256) == (3_000_004, hashlib.sha256(b"b" * 3_000_000 + b"more").digest())
 
 
 def test_a_folder_that_is_replaced_while_it_looks_is_taken_as_gone(
@@ -530,3 +530,13 @@ def test_a_folder_that_is_replaced_while_it_looks_is_taken_as_gone(
 
 def test_warnings_come_in_one_order() -> None:
     assert document.assemble({}, {}, None, "rest", ["b", "a"])["warnings"] == ["a", "b"]
+
+
+def test_the_text_comes_in_pieces_and_is_the_canonical_one() -> None:
+    many = {f"/{number % 7}/{number}": {"type": "file", "size": number} for number in range(2500)}
+    sections = {"files": many, "cron": {}, "os": {'"ü': {"b": [], "a": {}}}}
+    found = document.assemble(sections, {"x": {}}, None, "rest", [])
+    pieces = list(found.pieces())
+    assert "".join(pieces) == document.canonical(found) == document.canonical(dict(found))
+    assert max(map(len, pieces)) < len(document.canonical(many)) / 2
+    assert found["digest"] == "sha256:" + sha(document.canonical(sections).encode())

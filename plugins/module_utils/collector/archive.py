@@ -255,7 +255,7 @@ class _Archive(Tree):
                     digest.update(piece)
                 if digest.size != where[2]:
                     raise ArchiveError("%s: cut short within %s" % (self._name, paths.printable(path)))
-                done[key] = digest.hexdigest()
+                done[key] = digest.digest()
             self.entries[path].size = where[2]
             self.entries[path].sha256 = done[key]
 

@@ -3,7 +3,8 @@
 # SPDX-License-Identifier: BSD-2-Clause
 """What the last collection found in files, so that this one needs to read only those that changed.
 
-A file is known again by device, inode, size, time of modification and time of change. Programs may set the first of
+A file is known again by device, inode, size, time of modification and time of change; so are extended attributes and
+flags of folders, and where links lead. Programs may set the first of
 these times and not the second: the kernel takes it from the clock with each write, and with each change of mode, owner,
 extended attributes or flags. What could fool it nevertheless is left out or drops the cache:
 
@@ -33,9 +34,12 @@ import time
 PATH = "/run/goldsmith/digests"
 
 # Raise it with any change of what is kept: what is digested of a file, how attributes are put in words.
-_MAGIC = b"goldsmith digests 1\n"
+_MAGIC = b"goldsmith digests 2\n"
 _SETTLED = 60 * 10**9
 _LOCAL = ("btrfs", "ext4", "f2fs", "overlay", "xfs")
+
+# In the place of a digest, of what has no contents.
+NOTHING = bytes(32)
 
 _KEY = struct.Struct("<QQQqq?")
 
@@ -52,12 +56,12 @@ class Cache:
         self._new = False
 
     @staticmethod
-    def key(info, byte_code):
-        """What a file is known by, from its stat and whether it is digested as byte code."""
+    def key(info, byte_code=False):
+        """What a file, folder or link is known by, from its stat and whether it is digested as byte code."""
         return _KEY.pack(info.st_dev, info.st_ino, info.st_size, info.st_mtime_ns, info.st_ctime_ns, byte_code)
 
     def get(self, key):
-        """(sha256 as bytes, extended attributes, flags) or None."""
+        """(sha256 as bytes, extended attributes, flags, a link's target) or None."""
         found = self._known.get(key)
         if found is not None:
             self._found[key] = found
@@ -79,11 +83,11 @@ class Cache:
         extras = []
         numbers = {}
         records = []
-        for key, (sha256, xattrs, flags) in self._found.items():
-            extra = json.dumps([xattrs, flags], sort_keys=True)
+        for key, (sha256, *others) in self._found.items():
+            extra = json.dumps(others, sort_keys=True)
             if extra not in numbers:
                 numbers[extra] = len(extras)
-                extras.append([xattrs, flags])
+                extras.append(others)
             records.append(key + sha256 + struct.pack("<I", numbers[extra]))
         head = json.dumps({"state": self._state, "extras": extras}).encode("ascii")
         body = struct.pack("<I", len(head)) + head + b"".join(records)

@@ -23,7 +23,7 @@ _ZEROS = bytes(BLOCK)
 
 
 def of_size(name, size):
-    """What digests a file of this name and size: feed it all contents with `update`, then ask for `hexdigest`."""
+    """What digests a file of this name and size: feed it all contents with `update`, then ask for `digest`."""
     return BlocksDigest() if size > LARGE else Digest(name)
 
 
@@ -51,11 +51,11 @@ class Digest:
             data, self._head = without_time(self._head), None
         self._hash.update(data)
 
-    def hexdigest(self):
+    def digest(self):
         if self._head:
             self._hash.update(self._head)
             self._head = None
-        return self._hash.hexdigest()
+        return self._hash.digest()
 
 
 class BlocksDigest:
@@ -84,10 +84,10 @@ class BlocksDigest:
         """As `update` with so many zeros: a multiple of the block's size, where a block begins."""
         self.size += length
 
-    def hexdigest(self):
+    def digest(self):
         self._blocks(self.size // BLOCK, self._rest)
         self._hash.update(struct.pack("<Q", self.size))
-        return self._hash.hexdigest()
+        return self._hash.digest()
 
     def _blocks(self, number, data):
         pieces = []

@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import hashlib
 import json
+from collections.abc import Mapping
 
 from . import (
     SCHEMA,
@@ -34,23 +35,23 @@ from . import (
     sysctl,
     units,
 )
-from .digest import CHUNK
 
 LIVE = "live"
 REST = "rest"
+
+_AT_ONCE = 1000  # things that are put in JSON at a time
 
 
 def collect(tree, scope):
     """The manifest of a tree: at rest, or live (this very machine's root) with what runs on it."""
     package_section, native = packages.collect(tree)
     user_section, group_section = accounts.collect(tree)
-    file_section = files.collect(tree)
-    owners.mark(tree, file_section, native)
+    owners.mark(tree, native)
     sections = {
         "os": os_release.collect(tree, native),
         "packages": package_section,
         "libraries": libraries.collect(tree),
-        "files": file_section,
+        "files": files.collect(tree),
         "units": units.collect(tree),
         "users": user_section,
         "groups": group_section,
@@ -80,24 +81,19 @@ def collect(tree, scope):
 
 
 class Document(dict):
-    """A manifest that remembers its sections' text: most of the whole, needed for the digest and again for output."""
+    """A manifest with the digest of its sections."""
 
     def __init__(self, sections, **others):
         super().__init__(others, sections=sections)
-        self._sections = canonical(sections)
         whole = hashlib.sha256()
-        for at in range(0, len(self._sections), CHUNK):
-            whole.update(self._sections[at : at + CHUNK].encode("ascii"))
+        for piece in _sections(sections):
+            whole.update(piece.encode("ascii"))
         self["digest"] = "sha256:" + whole.hexdigest()
 
     def pieces(self):
-        """The canonical text, in pieces: `canonical` of the whole would hold all of it twice."""
-        start = "{"
-        for key in sorted(self):
-            yield start + canonical(key) + ":"
-            yield self._sections if key == "sections" else canonical(self[key])
-            start = ","
-        yield "}"
+        """The canonical text, in pieces: the whole is large."""
+        rest = {key: [canonical(value)] for key, value in self.items() if key != "sections"}
+        return _object(sorted([*rest.items(), ("sections", _sections(self["sections"]))]))
 
 
 def assemble(sections, identity_facts, runtime_facts, scope, warnings):
@@ -113,5 +109,44 @@ def assemble(sections, identity_facts, runtime_facts, scope, warnings):
 
 
 def canonical(value):
-    """JSON with one form for one value: sorted keys, no spaces, ASCII only."""
-    return json.dumps(value, sort_keys=True, separators=(",", ":"), ensure_ascii=True, allow_nan=False)
+    """JSON with one form for one value: sorted keys, no spaces, ASCII only. For what holds itself it has no end."""
+    return json.dumps(
+        value,
+        sort_keys=True,
+        separators=(",", ":"),
+        ensure_ascii=True,
+        allow_nan=False,
+        check_circular=False,
+        default=_mapping,
+    )
+
+
+def _mapping(value):
+    """A section whose things are made when they are asked for."""
+    if isinstance(value, Mapping):
+        return dict(value)
+    raise TypeError("no part of a manifest: %r" % (value,))
+
+
+def _sections(sections):
+    """As `canonical`, in pieces."""
+    return _object((name, _things(sections[name])) for name in sorted(sections))
+
+
+def _things(section):
+    names = sorted(section)
+    yield "{"
+    for at in range(0, len(names), _AT_ONCE):
+        text = canonical({name: section[name] for name in names[at : at + _AT_ONCE]})
+        yield ("," if at else "") + text[1:-1]
+    yield "}"
+
+
+def _object(pairs):
+    """{"a":1} of pairs of a key and its value's pieces."""
+    start = "{"
+    for key, pieces in pairs:
+        yield start + canonical(key) + ":"
+        yield from pieces
+        start = ","
+    yield "{}" if start == "{" else "}"

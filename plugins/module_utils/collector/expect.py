@@ -20,10 +20,10 @@ SHORT = 16  # hexadecimal digits
 
 
 def buckets(section, count):
-    """A section's things in that many buckets: [{"/etc/hosts": {…}}, {}, …]."""
-    found = [{} for _number in range(count)]
-    for name, attributes in section.items():
-        found[zlib.crc32(name.encode("utf-8", "surrogatepass")) % count][name] = attributes
+    """The names of a section's things in that many buckets: [["/etc/hosts"], [], …]."""
+    found = [[] for _number in range(count)]
+    for name in section:
+        found[zlib.crc32(name.encode("utf-8", "surrogatepass")) % count].append(name)
     return found
 
 
@@ -57,13 +57,11 @@ def answer(manifest, expected):
 def _differing(section, expected):
     if expected is None:
         return {"things": section}
-    parts = buckets(section, len(expected) // SHORT)
-    numbers = [
-        number
-        for number, part in enumerate(parts)
-        if digest(part)[:SHORT] != expected[number * SHORT : (number + 1) * SHORT]
-    ]
+    numbers = []
     things = {}
-    for number in numbers:
-        things.update(parts[number])
+    for number, names in enumerate(buckets(section, len(expected) // SHORT)):
+        part = {name: section[name] for name in names}
+        if digest(part)[:SHORT] != expected[number * SHORT : (number + 1) * SHORT]:
+            numbers.append(number)
+            things.update(part)
     return {"buckets": numbers, "things": things}

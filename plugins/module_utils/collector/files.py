@@ -6,6 +6,7 @@
 from __future__ import annotations
 
 import functools
+from collections.abc import Mapping
 
 from . import accounts, acl, digest, paths
 from .tree import BLOCK, CHARACTER, FILE, LINK, MOUNT
@@ -15,22 +16,50 @@ _LISTS = ((acl.ACCESS, "acl"), (acl.DEFAULT, "default_acl"))
 
 def collect(tree):
     """{"/etc/foo": {"type": "file", "mode": "0644", "owner": "root", "group": "root", "size": 12, "sha256": "…"}}"""
-    users = accounts.names(tree.text("/etc/passwd"))
-    groups = accounts.names(tree.text("/etc/group"))
-    printable = paths.printable
-    section = {}
-    inodes = {}
-    for path, entry in tree.entries.items():
-        if paths.identity_name(path) is None:
-            name = printable(path)
-            section[name] = describe(entry, users, groups)
-            inodes.setdefault(entry.inode or id(entry), []).append(name)
-    for names in inodes.values():
-        if len(names) > 1:
-            first = min(names)
-            for name in names:
-                section[name]["hard_link"] = first
-    return section
+    return _Files(tree)
+
+
+class _Files(Mapping):
+    """By name, in order. What is said of a path is made when somebody asks for it: a machine may have a million."""
+
+    def __init__(self, tree):
+        self._entries = tree.entries
+        self._users = accounts.names(tree.text("/etc/passwd"))
+        self._groups = accounts.names(tree.text("/etc/group"))
+        self._names = []
+        self._paths = {}
+        self._identity = set()
+        inodes = {}
+        for path, entry in tree.entries.items():
+            if paths.identity_name(path) is not None:
+                self._identity.add(path)
+                continue
+            name = path
+            if not path.isascii():
+                name = paths.printable(path)
+                self._paths[name] = path
+            self._names.append(name)
+            if entry.inode is not None:
+                inodes.setdefault(entry.inode, []).append(name)
+        self._names.sort()
+        self._hard_links = {name: min(names) for names in inodes.values() if len(names) > 1 for name in names}
+
+    def __iter__(self):
+        return iter(self._names)
+
+    def __len__(self):
+        return len(self._names)
+
+    def __getitem__(self, name):
+        if name in self._identity:
+            raise KeyError(name)
+        entry = self._entries[self._paths.get(name, name)]
+        found = describe(entry, self._users, self._groups)
+        if entry.package is not None:
+            found["package"] = entry.package
+        if name in self._hard_links:
+            found["hard_link"] = self._hard_links[name]
+        return found
 
 
 def describe(entry, users, groups):
@@ -51,7 +80,7 @@ def describe(entry, users, groups):
     if entry.type == FILE and entry.size is not None:
         found["size"] = entry.size
         if entry.sha256:
-            found["sha256" if entry.size <= digest.LARGE else "sha256_blocks"] = entry.sha256
+            found["sha256" if entry.size <= digest.LARGE else "sha256_blocks"] = entry.sha256.hex()
     elif entry.type in (CHARACTER, BLOCK):
         found["device"] = entry.device
     if entry.xattrs:

@@ -40,7 +40,7 @@ def _zone(tree):
     if entry is not None and entry.type == LINK:
         found["zone"] = paths.printable(entry.target.rpartition(_ZONES[4:])[2])
     elif entry is not None and entry.sha256:
-        found["sha256"] = entry.sha256
+        found["sha256"] = entry.sha256.hex()
     name = settings.text(tree, "/etc/timezone").strip()
     if name:
         found["name"] = name

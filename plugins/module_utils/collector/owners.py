@@ -5,15 +5,13 @@
 
 from __future__ import annotations
 
-from . import paths
-
 _INFO = "/var/lib/dpkg/info"
 _DIVERSIONS = "/var/lib/dpkg/diversions"
 _LIST = ".list"
 
 
-def mark(tree, files, native):
-    """Say in the section files of each path whose it is: {"/usr/sbin/nginx": {..., "package": "nginx"}}.
+def mark(tree, native):
+    """Say of each entry whose it is: "nginx" of /usr/sbin/nginx.
 
     What several packages bring (most folders) is nobody's.
     """
@@ -23,14 +21,16 @@ def mark(tree, files, native):
         if name.endswith(_LIST):
             package = package_of(name, native)
             for path in set(tree.text(_INFO + "/" + name).split("\n")):
-                place, keeper = diversions.get(path, (path, package))
-                found.setdefault(path if keeper == package else place, []).append(package)
+                if path in diversions:
+                    place, keeper = diversions[path]
+                    path = path if keeper == package else place  # noqa: PLW2901
+                found[path] = None if path in found else package
     folders = {}
-    for path, packages in found.items():
-        if len(packages) == 1:
-            attributes = files.get(paths.printable(_real(tree, path, folders)))
-            if attributes is not None:
-                attributes["package"] = packages[0]
+    for path, package in found.items():
+        if package is not None:
+            entry = tree.entries.get(path) or tree.entries.get(_real(tree, path, folders))
+            if entry is not None:
+                entry.package = package
 
 
 def package_of(name, native):
@@ -47,8 +47,6 @@ def parse_diversions(text):
 
 def _real(tree, path, folders):
     """Where a listed path lies: /usr/lib/x for /lib/x, where /lib is a link."""
-    if path in tree.entries:
-        return path
     folder, _slash, name = path.rpartition("/")
     if folder not in folders:
         folders[folder] = tree.resolve(folder)

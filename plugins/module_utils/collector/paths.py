@@ -11,19 +11,21 @@ from __future__ import annotations
 
 import re
 
-# Nothing at or below these is recorded: kernel views, and what does not outlive a boot.
-_VOLATILE = frozenset(["/proc", "/sys", "/dev", "/run", "/tmp", "/var/tmp", "/var/run", "/var/lock"])  # noqa: S108
-
-# What `goldsmith converge` leaves on a live host about itself (see record.py), and that file in the making.
+# What `goldsmith converge` leaves on a live host about itself (see record.py).
 RECORD = "/var/lib/goldsmith.record.json"
-_VOLATILE |= frozenset([RECORD, RECORD + ".new"])
 
-# Nor what Ansible keeps of a module (this one, perhaps) while it runs.
-_VOLATILE_ANYWHERE = "/.ansible/tmp"
+# Nothing at or below these is recorded, by folder: kernel views, and what does not outlive a boot.
+_VOLATILE = {
+    "": ("proc", "sys", "dev", "run", "tmp"),
+    "/var": ("tmp", "run", "lock"),
+    "/var/lib": ("goldsmith.record.json", "goldsmith.record.json.new"),
+}
+# Nor what Ansible keeps of a module (this one, perhaps) while it runs: a folder's ending, and what is in it.
+_VOLATILE_ANYWHERE = ("/.ansible", ("tmp",))
 
 # Below these only directories are recorded (their owner and mode make services work), never files:
 # logs, caches that programs fill as they run, and package lists that each `apt update` fetches anew.
-DIRECTORIES_ONLY = frozenset(["/var/log", "/var/cache", "/var/lib/apt/lists"])
+_DIRECTORIES_ONLY = ("/var/log/", "/var/cache/", "/var/lib/apt/lists/")
 
 # Of these only the directory itself is recorded, and what is identity right below it: a container engine's images,
 # containers and records of them, and what databases hold: what the machine works with and not what it is made of.
@@ -61,9 +63,17 @@ def identity_name(path):
     return name
 
 
+def volatile_names(folder):
+    """The names in a folder of which nothing is recorded, nor of what is below them."""
+    if folder.endswith(_VOLATILE_ANYWHERE[0]):
+        return _VOLATILE_ANYWHERE[1]
+    return _VOLATILE.get(folder, ())
+
+
 def volatile(path):
     """Is nothing recorded of this path, or below it?"""
-    return path in _VOLATILE or path.endswith(_VOLATILE_ANYWHERE)
+    folder, _slash, name = path.rpartition("/")
+    return name in volatile_names(folder)
 
 
 def state(folder):
@@ -73,11 +83,7 @@ def state(folder):
 
 def directories_only(folder):
     """Is a folder one of those, or below one, of which only directories are recorded?"""
-    while folder:
-        if folder in DIRECTORIES_ONLY:
-            return True
-        folder = folder.rpartition("/")[0]
-    return False
+    return (folder + "/").startswith(_DIRECTORIES_ONLY)
 
 
 _BROKEN = re.compile("[\udc80-\udcff\ufffd]")

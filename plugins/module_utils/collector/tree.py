@@ -10,11 +10,12 @@ directory in one pass; `archive.py` does so from an image archive.
 from __future__ import annotations
 
 import errno
+import functools
 import os
 import stat
 import sys
 
-from . import attributes, digest, paths
+from . import attributes, cache, digest, paths
 
 FILE = "file"
 DIRECTORY = "directory"
@@ -44,26 +45,16 @@ class SourceError(Exception):
 
 
 class Entry:
-    """One path: type, permission bits, numeric owners, and what its type has (size, sha256, target, device).
+    """One path: type, permission bits, numeric owners, and what its type has (size, sha256 in bytes, target, device).
 
-    Paths that are one inode share `inode`, or are one Entry. `mode` is None of what could not be looked at.
+    Paths that are one inode share `inode`. `mode` is None of what could not be looked at. `package` brings the path.
     """
 
-    __slots__ = (
-        "device",
-        "flags",
-        "gid",
-        "inode",
-        "mode",
-        "sha256",
-        "size",
-        "target",
-        "type",
-        "uid",
-        "unreadable",
-        "where",
-        "xattrs",
-    )
+    # There may be a million: what most have lies in the object itself, and what few have makes it a dictionary.
+    __slots__ = ("__dict__", "gid", "mode", "package", "sha256", "size", "type", "uid", "where")
+
+    target = device = xattrs = flags = inode = None
+    unreadable = False
 
     def __init__(self, kind, mode=0, uid=0, gid=0):
         self.type = kind
@@ -72,13 +63,15 @@ class Entry:
         self.gid = gid
         self.size = None
         self.sha256 = None
-        self.target = None
-        self.device = None
-        self.xattrs = None
-        self.flags = None
-        self.inode = None
-        self.unreadable = False
+        self.package = None
         self.where = None
+
+    def keep(self, xattrs, flags):
+        """Its extended attributes and flags, None where there are none."""
+        if xattrs is not None:
+            self.xattrs = xattrs
+        if flags is not None:
+            self.flags = flags
 
 
 class Tree:
@@ -98,11 +91,11 @@ class Tree:
         if self._children is None:
             index = {}
             for each in self.entries:
-                parent, slash, name = each.rpartition("/")
-                if slash and name:
-                    index.setdefault(parent or "/", []).append(name)
+                parent, _slash, name = each.rpartition("/")
+                if name:
+                    index.setdefault(parent or "/", []).append(each)
             self._children = index
-        return sorted(self._children.get(path, ()))
+        return sorted(each.rpartition("/")[2] for each in self._children.get(path, ()))
 
     def resolve(self, path):
         """The path with all links followed, or None where it leads nowhere."""
@@ -153,12 +146,12 @@ class DirectoryTree(Tree):
 
     It keeps out of whatever else is mounted there (recorded as a mount, not entered), follows no link, and takes a
     directory that is replaced while it looks as gone. Sockets are left out: they exist while a program runs.
-    With a cache (of `cache.py`) files that it knows are not read.
+    `kept` is what the last look found (see cache.py): what is in it is not read.
     """
 
-    def __init__(self, root="/", cache=None):
+    def __init__(self, root="/", kept=None):
         super().__init__()
-        self._cache = cache
+        self._cache = kept
         self.root = os.path.realpath(root)
         self._mounts = mount_points(self.root, _read_mounts())
         self._decode = None if sys.getfilesystemencoding().lower() in ("utf-8", "utf8") else _as_utf8
@@ -216,24 +209,34 @@ class DirectoryTree(Tree):
                 if (now.st_dev, now.st_ino) != identity:
                     self.entries.pop(prefix, None)
                     continue
-                entry.xattrs, entry.flags = attributes.of_handle(folder)
+                self._folder(folder, entry, now)
                 self._scan(folder, prefix, pending)
             except OSError as error:
                 self._failed(prefix or "/", entry, error)
             finally:
                 os.close(folder)
 
+    def _folder(self, folder, entry, info):
+        """Fill in an open folder's extended attributes and flags."""
+        key = self._cache and self._cache.key(info)
+        known = key and self._cache.get(key)
+        xattrs, flags = known[1:3] if known else attributes.of_handle(folder)
+        entry.keep(xattrs, flags)
+        if key and not known:
+            self._cache.put(key, info, (cache.NOTHING, xattrs, flags, None))
+
     def _scan(self, folder, prefix, pending):
         entries = self.entries
         mounts = self._mounts
         decode = self._decode
-        volatile = paths.volatile
+        volatile = paths.volatile_names(prefix)
         only_directories = paths.directories_only(prefix)
         only_identity = paths.state(prefix)
         with os.scandir(folder) as scan:
             for found in scan:
-                path = prefix + "/" + (found.name if decode is None else decode(found.name))
-                if volatile(path) or (only_identity and paths.identity_name(path) is None):
+                name = found.name if decode is None else decode(found.name)
+                path = prefix + "/" + name
+                if name in volatile or (only_identity and paths.identity_name(path) is None):
                     continue
                 if path in mounts:
                     entries[path] = Entry(MOUNT)
@@ -244,10 +247,10 @@ class DirectoryTree(Tree):
                     entries[path] = Entry(_type_of(found), None)
                     self._failed(path, entries[path], error)
                     continue
-                kind = _TYPES.get(stat.S_IFMT(info.st_mode))
+                kind, mode = _kind(info.st_mode)
                 if kind is None or (only_directories and kind != DIRECTORY):
                     continue
-                entry = Entry(kind, stat.S_IMODE(info.st_mode), info.st_uid, info.st_gid)
+                entry = Entry(kind, mode, info.st_uid, info.st_gid)
                 if kind == DIRECTORY:
                     pending.append((path, entry, (info.st_dev, info.st_ino)))
                 elif not self._look(folder, found.name, path, entry, info):
@@ -261,15 +264,30 @@ class DirectoryTree(Tree):
         if entry.type == FILE:
             return self._file(folder, name, path, entry, info)
         try:
-            entry.xattrs = attributes.xattrs(self._beside(folder, path) + name)
             if entry.type == LINK:
-                target = os.readlink(name, dir_fd=folder)
-                entry.target = target if self._decode is None else self._decode(target)
+                self._link(folder, name, path, entry, info)
+            else:
+                entry.keep(attributes.xattrs(self._beside(folder, path) + name), None)
         except OSError as error:
             return self._failed(path, entry, error)
         if entry.type in (CHARACTER, BLOCK):
             entry.device = "%d:%d" % (os.major(info.st_rdev), os.minor(info.st_rdev))
         return True
+
+    def _link(self, folder, name, path, entry, info):
+        """Fill in where a link leads, and its extended attributes."""
+        key = self._cache and self._cache.key(info)
+        known = key and self._cache.get(key)
+        if known:
+            entry.target = known[3]
+            entry.keep(known[1], None)
+            return
+        xattrs = attributes.xattrs(self._beside(folder, path) + name)
+        target = os.readlink(name, dir_fd=folder)
+        entry.target = target if self._decode is None else self._decode(target)
+        entry.keep(xattrs, None)
+        if key and _unchanged(info, os.stat(name, dir_fd=folder, follow_symlinks=False)):
+            self._cache.put(key, info, (cache.NOTHING, xattrs, None, entry.target))
 
     def _beside(self, folder, path):
         """The open folder of a path, as the beginning of a path."""
@@ -278,13 +296,13 @@ class DirectoryTree(Tree):
     def _file(self, folder, name, path, entry, info):
         """Fill in size, digest, extended attributes and flags; False when the file is gone."""
         secret = path in paths.SECRET
-        cache = None if secret else self._cache
+        kept = None if secret else self._cache
         byte_code = name.endswith(digest.BYTE_CODE)
-        known = cache and cache.get(cache.key(info, byte_code))
+        known = kept and kept.get(kept.key(info, byte_code))
         if known:
-            sha256, entry.xattrs, entry.flags = known
             entry.size = info.st_size
-            entry.sha256 = sha256.hex()
+            entry.sha256, xattrs, flags, _target = known
+            entry.keep(xattrs, flags)
             return True
         try:
             handle = self._open(name, folder)
@@ -296,7 +314,7 @@ class DirectoryTree(Tree):
                 contents = digest.of_size(name, info.st_size)
                 if not secret:
                     digest.read(handle, contents, info.st_size)
-                entry.xattrs, entry.flags = attributes.of_handle(handle)
+                xattrs, flags = attributes.of_handle(handle)
                 after = os.fstat(handle)
                 if not stat.S_ISREG(after.st_mode):
                     return False
@@ -307,6 +325,7 @@ class DirectoryTree(Tree):
                 entry.inode = (info.st_dev, info.st_ino) if info.st_nlink > 1 else None
                 os.lseek(handle, 0, os.SEEK_SET)
             else:
+                entry.keep(xattrs, flags)
                 entry.unreadable = True
                 self.warnings.append("%s: changes while it is read" % paths.printable(path))
                 return True
@@ -314,11 +333,12 @@ class DirectoryTree(Tree):
             return self._failed(path, entry, error)
         finally:
             os.close(handle)
+        entry.keep(xattrs, flags)
         if not secret:
             entry.size = info.st_size
-            entry.sha256 = contents.hexdigest()
-        if cache:
-            cache.put(cache.key(info, byte_code), info, (bytes.fromhex(entry.sha256), entry.xattrs, entry.flags))
+            entry.sha256 = contents.digest()
+        if kept:
+            kept.put(kept.key(info, byte_code), info, (entry.sha256, xattrs, flags, None))
         return True
 
     def _failed(self, path, entry, error):
@@ -329,6 +349,12 @@ class DirectoryTree(Tree):
         entry.unreadable = True
         self.warnings.append("%s: can't be read: %s" % (paths.printable(path), error.strerror))
         return True
+
+
+@functools.lru_cache(maxsize=4096)
+def _kind(mode):
+    """(type, permission bits) of a stat's mode: thousands have one, which is held once."""
+    return _TYPES.get(stat.S_IFMT(mode)), stat.S_IMODE(mode)
 
 
 def _unchanged(before, after):
