@@ -6,6 +6,7 @@
 from __future__ import annotations
 
 import functools
+import re
 
 from . import accounts, acl, digest, paths
 from .tree import BLOCK, CHARACTER, FILE, LINK, MOUNT
@@ -18,19 +19,47 @@ def collect(tree):
     users = accounts.names(tree.text("/etc/passwd"))
     groups = accounts.names(tree.text("/etc/group"))
     printable = paths.printable
+    journal = paths.JOURNALS + tree.text("/etc/machine-id").strip()
     section = {}
     inodes = {}
     for path, entry in tree.entries.items():
-        if paths.identity_name(path) is None:
-            name = printable(path)
+        if paths.identity_name(path) is None and not (paths.note(path) and _cannot_run(entry)):
+            name = printable(path) if path != journal else paths.JOURNALS + paths.MACHINE_ID
             section[name] = describe(entry, users, groups)
             inodes.setdefault(entry.inode or id(entry), []).append(name)
+    _own_name(tree, section)
     for names in inodes.values():
         if len(names) > 1:
             first = min(names)
             for name in names:
                 section[name]["hard_link"] = first
     return section
+
+
+def _cannot_run(entry):
+    return entry.type == FILE and entry.mode is not None and not entry.mode & 0o7111
+
+
+def _own_name(tree, section):
+    """The machine's own name, in the line that /etc/hosts has for it, stands as `(hostname)`: it is identity."""
+    data = tree.read(paths.HOSTS) or b""
+    without = without_name(data, tree.text("/etc/hostname").strip().encode("utf-8", "surrogateescape"))
+    if without != data and section[paths.HOSTS].get("size") == len(data):
+        section[paths.HOSTS].update(size=len(without), sha256=digest.of_bytes(without))
+
+
+def without_name(hosts, name):
+    """(b"127.0.1.1 web1.example.org web1\n", b"web1") → b"127.0.1.1 (hostname).example.org (hostname)\n"
+
+    Only in lines of 127.0.1.1, which Debian has for a machine's own name. A file that has `(hostname)` in it, which is
+    no name, stays as it is.
+    """
+    stands = paths.HOSTNAME.encode("ascii")
+    if not name or stands in hosts:
+        return hosts
+    own = re.compile(rb"(?<=[ \t])%s(?=[\s.]|$)" % re.escape(name))
+    lines = hosts.split(b"\n")
+    return b"\n".join(own.sub(stands, line) if line.split()[:1] == [b"127.0.1.1"] else line for line in lines)
 
 
 def describe(entry, users, groups):
