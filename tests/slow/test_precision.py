@@ -106,10 +106,16 @@ class Precise:
     goldsmith: Goldsmith
     clock: Clock
     good: Path
+    sockets: Path
 
     def run(self, script: str) -> str:
         """Run a shell script as root; what it says."""
         return self.machine.ssh(f"sh -ec {shlex.quote(script)}", timeout=PATIENCE).text
+
+    def disconnect(self) -> None:
+        """End the connections that Ansible and `goldsmith drift` keep open."""
+        for socket_path in self.sockets.glob("*"):
+            proc.run(["ssh", "-o", f"ControlPath={socket_path}", "-O", "exit", "-"], check=False)
 
     def timers(self) -> list[dict[str, Any]]:
         """Of each timer: when it elapses next (µs, null where it is not known), its name, and the unit it starts."""
@@ -137,6 +143,8 @@ class Precise:
 
 
 def boots_again(precise: Precise) -> None:
+    # A machine that goes down says so to nobody here, and who is kept waiting takes it for unreachable.
+    precise.disconnect()
     assert precise.machine.reboot() == "running"
 
 
@@ -226,14 +234,14 @@ def precise(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Precise]:
             (project / name).write_text(text)
         environment = {"ANSIBLE_SSH_CONTROL_PATH_DIR": str(sockets), "ANSIBLE_CONFIG": str(ROOT / "ansible.cfg")}
         goldsmith = Goldsmith(project, {**machine.environment, **environment, **by_mitogen()})
+        # Not in the project, where any file is a part of the definition.
+        precise = Precise(machine, goldsmith, clock, folder / "good.json", sockets)
         try:
             goldsmith("converge")
-            # Not in the project, where any file is a part of the definition.
-            goldsmith("collect", f"ssh:{NAME}", "--output", str(folder / "good.json"))
-            yield Precise(machine, goldsmith, clock, folder / "good.json")
+            goldsmith("collect", f"ssh:{NAME}", "--output", str(precise.good))
+            yield precise
         finally:
-            for path in sockets.glob("*"):
-                proc.run(["ssh", "-o", f"ControlPath={path}", "-O", "exit", "-"], check=False)
+            precise.disconnect()
 
 
 @pytest.mark.parametrize(
