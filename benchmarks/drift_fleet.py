@@ -25,7 +25,7 @@ from typing import NamedTuple
 sys.path.insert(0, str(Path(__file__).parents[1]))
 
 from examples.lab import Lab
-from goldsmith import files, proc
+from goldsmith import files, inventory, proc
 
 ROOT = Path(__file__).parents[1]
 BASE = "goldsmith/base:debian-bookworm"
@@ -48,12 +48,6 @@ def run(argv: Sequence[str], project: Path) -> Run:
     return Run(seconds, after.ru_utime + after.ru_stime - before.ru_utime - before.ru_stime)
 
 
-def close(folder: Path) -> None:
-    """Close the connections that stand."""
-    for socket in folder.glob("*"):
-        proc.run(["ssh", "-o", f"ControlPath={socket}", "-O", "exit", "-"], check=False)
-
-
 def measure(project: Path, names: Sequence[str], runs: int, sockets: Path) -> dict[str, list[Run]]:
     """Both tools in turns, `runs` times each."""
     drift = ["goldsmith", "drift", "artifacts/good.json"]
@@ -68,7 +62,7 @@ def measure(project: Path, names: Sequence[str], runs: int, sockets: Path) -> di
             ("ansible-playbook", playbook, False),
         ):
             if not standing:
-                close(sockets)
+                inventory.close(sockets)
             found.setdefault(what, []).append(run(argv, project))
     return found
 
@@ -90,7 +84,7 @@ def main() -> int:
             run(["goldsmith", "collect", f"ssh:{names[0]}", "--output", "artifacts/good.json"], project)
             found = measure(project, names, options.runs, sockets)
         finally:
-            close(sockets)
+            inventory.close(sockets)
     print(json.dumps({what: [each._asdict() for each in runs] for what, runs in found.items()}, indent=2))
     middle = {what: Run(*(statistics.median(each) for each in zip(*runs, strict=True))) for what, runs in found.items()}
     for what, each in middle.items():
