@@ -155,6 +155,7 @@ def runs_its_daily_timers(precise: Precise) -> None:
     """All that a timer starts, at once. apt's scripts do nothing twice on one day: they are told that they did not."""
     services = [timer["activates"] for timer in precise.timers()]
     assert {service.removesuffix(".service") for service in services} >= TIMERS
+    precise.wait("quiet before the timers", precise.idle)
     precise.run("find /var/lib/apt/periodic -name '*-stamp' -exec touch -d '2 days ago' {} +")
     precise.run(f"systemctl start {shlex.join(services)}")
     assert precise.run("find /var/lib/apt/periodic -name update-stamp -mmin -60")
