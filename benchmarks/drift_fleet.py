@@ -41,6 +41,7 @@ sys.path.insert(0, str(Path(__file__).parents[1]))
 
 from examples.lab import Lab
 from goldsmith import docker, files, proc
+from goldsmith.inventory import close
 
 BASE = "goldsmith/base:debian-bookworm"
 DEPLOY = Path(__file__).with_name("pyinfra_deploy.py")
@@ -116,12 +117,6 @@ def _held(pid: int) -> int:
         found = re.search(r"^Pss_Anon:\s+(\d+) kB", Path(f"/proc/{pid}/smaps_rollup").read_text(), re.MULTILINE)
         return int(found.group(1)) if found else 0
     return 0
-
-
-def close(sockets: Path) -> None:
-    """Close the connections that stand."""
-    for socket in sockets.glob("*"):
-        proc.run(["ssh", "-o", f"ControlPath={socket}", "-O", "exit", "-"], check=False)
 
 
 @contextlib.contextmanager

@@ -43,7 +43,7 @@ SECTIONS = (
 )
 """The order in which sections are reported; one that is not listed comes after them."""
 
-_CLONES = ("machine_id", "dbus_machine_id", "ssh_host_key ", "docker_key", "docker_engine_id")
+_CLONES = ("machine_id", "dbus_machine_id", "ssh_host_key ", "docker_key", "docker_engine_id", "ssl_snakeoil_key")
 _ABOUT = ("package", "path", "unit", "image", "target")
 _NOT_COMPARED = "package"
 """Which package a path belongs to is described, not judged: dpkg's own records are compared."""

@@ -297,8 +297,7 @@ def private_folder() -> Iterator[Path]:
             yield folder
         finally:
             with proc.uninterrupted():
-                for socket in (folder / "cp").glob("*"):
-                    proc.run(["ssh", "-o", f"ControlPath={socket}", "-O", "exit", "-"], check=False)
+                inventory.close(folder / "cp")
 
 
 def _run(project: config.Project, playbook: str, handler: Events, *, limit: str, cmdline: Sequence[str]) -> None:

@@ -12,7 +12,7 @@ from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
-from goldsmith import definition, files
+from goldsmith import definition, files, proc
 from goldsmith.errors import GoldsmithError, UsageError, nearest
 
 SSH_FAILED = 255
@@ -258,6 +258,13 @@ def kept_open(found: Connection, folder: Path) -> Connection:
         return found
     name = f"goldsmith-{hashlib.sha256(told.encode()).hexdigest()[:12]}"
     return replace(found, argv=(*found.argv[:-1], "-o", f"ControlPath={folder / name}", found.argv[-1]))
+
+
+def close(folder: Path) -> None:
+    """End the SSH connections that are kept open by sockets in a folder."""
+    for socket in folder.glob("*"):
+        # ssh asks for a host's name, and makes nothing of it; it must look like one.
+        proc.run(["ssh", "-o", f"ControlPath={socket}", "-O", "exit", "localhost"], check=False)
 
 
 _PROBLEMS = (

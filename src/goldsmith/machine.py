@@ -25,6 +25,8 @@ from goldsmith.errors import GoldsmithError, ToolError
 
 SETTLE = 600.0
 """Seconds that a machine has to come up. Without hardware's help and beside other work it is slow."""
+ANSWER = 60.0
+"""Seconds that a machine which may be going down has to answer."""
 PROBE = 10.0
 """Seconds that the hardware has to show that it helps. It needs less than one."""
 EMULATED = ("-accel", "tcg,thread=multi", "-cpu", "qemu64")
@@ -245,15 +247,21 @@ class Machine:
 
     def reboot(self) -> str:
         """Boot it again, and wait; systemd's word for the state."""
-        before = self.ssh("cat /proc/sys/kernel/random/boot_id").text
-        self.ssh("systemctl reboot", check=False)
+        boot = "cat /proc/sys/kernel/random/boot_id"
+        before = self.ssh(boot).text
+        self._ask("systemctl reboot")
         end = time.monotonic() + SETTLE
         while time.monotonic() < end:
-            now = self.ssh("cat /proc/sys/kernel/random/boot_id", check=False)
-            if now.code == 0 and now.text != before:
+            if self._ask(boot) not in {"", before}:
                 return self.settle()
             time.sleep(0.5)
         raise GoldsmithError(f"the machine {self.name} did not boot again within {SETTLE:g} s")
+
+    def _ask(self, command: str) -> str:
+        """What it says; nothing where it does not answer: one that goes down ends no connection."""
+        with contextlib.suppress(GoldsmithError):
+            return self.ssh(command, check=False, timeout=ANSWER).text
+        return ""
 
     def processes(self) -> list[int]:
         """QEMU's process, if it runs."""

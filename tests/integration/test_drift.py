@@ -10,7 +10,7 @@ from pathlib import Path
 import pytest
 
 from examples.lab import Lab
-from goldsmith import proc
+from goldsmith import inventory
 from tests.integration.conftest import Goldsmith
 
 SITE = """\
@@ -42,8 +42,7 @@ def fleet(tmp_path_factory: pytest.TempPathFactory, base: str) -> Iterator[tuple
             goldsmith("collect", "ssh:web1", "--output", "good.json")
             yield goldsmith, lab
         finally:
-            for socket in (apart / "cp").glob("*"):
-                proc.run(["ssh", "-o", f"ControlPath={socket}", "-O", "exit", "-"], check=False)
+            inventory.close(apart / "cp")
 
 
 def verdicts(told: dict[str, dict[str, dict[str, str]]]) -> dict[str, str]:

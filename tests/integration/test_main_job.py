@@ -96,6 +96,22 @@ def test_image_and_hosts_are_equal(
     assert bool(skipped) == one.startswith("docker-image")  # at rest nothing runs, and that is said
 
 
+def test_hosts_that_have_been_through_different_days_are_one_state(
+    goldsmith: Goldsmith, converged: dict[str, Any], lab: Lab
+) -> None:
+    """Logs turned, daily timers, another boot's random numbers: they change nothing in the manifest."""
+    lab.execute(
+        "web1",
+        "find /var/lib/logrotate -mindepth 1 -delete; logrotate --force /etc/logrotate.conf"
+        "; rm -f /var/backups/dpkg.*; systemctl start dpkg-db-backup && test -e /var/backups/dpkg.status.0"
+        " && touch /var/lib/apt/periodic/update-stamp /var/lib/systemd/timers/stamp-x.timer",
+    )
+    for name in lab.names:
+        lab.execute(name, "head -c 32 /dev/urandom >/var/lib/systemd/random-seed")
+    digests = {json.loads(goldsmith("collect", f"ssh:{name}").stdout)["digest"] for name in lab.names}
+    assert len(digests) == 1
+
+
 def test_every_rule_of_the_policy_is_of_use(goldsmith: Goldsmith, converged: dict[str, Any], booted: str) -> None:
     comparison = goldsmith.json("compare", f"docker:{booted}", "ssh:web1")
     assert [each for each in comparison["unused_rules"] if not each["reference"]] == []

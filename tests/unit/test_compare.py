@@ -150,8 +150,8 @@ def test_an_equal_host_key_is_a_clone_and_its_public_half_no_second_one() -> Non
     assert short(compare(a, b, NONE)) == [("identity", "ssh_host_key /k", "sha256", "equal")]
 
 
-@pytest.mark.parametrize("name", ["docker_key", "docker_engine_id"])
-def test_an_equal_engine_is_a_clone(name: str) -> None:
+@pytest.mark.parametrize("name", ["docker_key", "docker_engine_id", "ssl_snakeoil_key"])
+def test_what_else_must_be_a_machines_own_is_a_clone(name: str) -> None:
     engine = {"path": "/x", "state": "set", "sha256": "0b4c", "mode": "0600"}
     a, b = with_identity(machine("a"), name, **engine), with_identity(machine("b"), name, **engine)
     assert short(compare(a, b, NONE)) == [("identity", name, "sha256", "equal")]

@@ -8,10 +8,12 @@ import json
 import os
 import re
 import signal
+import socket
 import subprocess
 import sys
 import xml.etree.ElementTree as ET
 from collections.abc import Callable
+from concurrent.futures import ThreadPoolExecutor
 from dataclasses import replace
 from datetime import UTC, datetime
 from pathlib import Path
@@ -288,3 +290,18 @@ def test_connections_stay_open_as_ansibles_do(tmp_path: Path) -> None:
     assert kept.argv[-2] != inventory.kept_open(other_key, tmp_path).argv[-2]
     for given in (("ssh", "web1"), ("ssh", "-o", "ControlPersist=60s", "-o", "ControlPath=/x", "web1")):
         assert inventory.kept_open(replace(found, argv=given), tmp_path).argv == given
+
+
+def test_connections_that_are_kept_open_can_be_ended(tmp_path: Path) -> None:
+    """ssh asks what keeps a connection to end it, and does not refuse the words that it was told."""
+    with socket.socket(socket.AF_UNIX) as master, ThreadPoolExecutor() as pool:
+        master.bind(str(tmp_path / "kept"))
+        master.listen()
+        master.settimeout(10)
+
+        def hear() -> None:
+            master.accept()[0].close()
+
+        asked = pool.submit(hear)
+        inventory.close(tmp_path)
+        asked.result()

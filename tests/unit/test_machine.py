@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import os
 import subprocess
+import time
 from pathlib import Path
 from typing import Any
 
@@ -91,3 +93,22 @@ def test_only_machines_with_a_disk_in_the_folder_are_ended(tmp_path: Path) -> No
         machine.end(other)
         for process in started:
             process.wait(10)
+
+
+def test_a_connection_that_hangs_while_the_machine_goes_down_is_given_up(
+    monkeypatch: pytest.MonkeyPatch, tmp_path: Path
+) -> None:
+    ssh = tmp_path / "ssh"
+    calls = tmp_path / "calls"
+    ssh.write_text(
+        f"#!/bin/sh\necho >>{calls}\ncase $(wc -l <{calls}) in\n"
+        "1 | 5) echo old ;; 2 | 3) exec sleep 60 ;; 4) exit 255 ;; *) echo new ;; esac\n"
+    )
+    ssh.chmod(0o755)
+    monkeypatch.setenv("PATH", f"{tmp_path}:{os.environ['PATH']}")
+    monkeypatch.setattr(machine, "ANSWER", 0.5)
+    monkeypatch.setattr(machine.Machine, "settle", lambda _: "running")
+    began = time.monotonic()
+    assert made(tmp_path).reboot() == "running"
+    assert time.monotonic() - began < 50
+    assert len(calls.read_text().splitlines()) >= 6

@@ -6,6 +6,7 @@
 from __future__ import annotations
 
 import functools
+import re
 from collections.abc import Mapping
 
 from . import accounts, acl, digest, paths
@@ -28,14 +29,20 @@ class _Files(Mapping):
         self._groups = accounts.names(tree.text("/etc/group"))
         self._names = []
         self._paths = {}
-        self._identity = set()
+        self._other = set()  # paths that are no names here
+        self._hosts = _without_own_name(tree)
+        journal = paths.JOURNALS + tree.text("/etc/machine-id").strip()
         inodes = {}
         for path, entry in tree.entries.items():
-            if paths.identity_name(path) is not None:
-                self._identity.add(path)
+            if paths.identity_name(path) is not None or (paths.note(path) and _cannot_run(entry)):
+                self._other.add(path)
                 continue
             name = path
-            if not path.isascii():
+            if path == journal:
+                self._other.add(path)
+                name = paths.JOURNALS + paths.MACHINE_ID
+                self._paths[name] = path
+            elif not path.isascii():
                 name = paths.printable(path)
                 self._paths[name] = path
             self._names.append(name)
@@ -51,15 +58,45 @@ class _Files(Mapping):
         return len(self._names)
 
     def __getitem__(self, name):
-        if name in self._identity:
+        if name in self._other:
             raise KeyError(name)
         entry = self._entries[self._paths.get(name, name)]
         found = describe(entry, self._users, self._groups)
+        if name == paths.HOSTS:
+            found.update(self._hosts)
         if entry.package is not None:
             found["package"] = entry.package
         if name in self._hard_links:
             found["hard_link"] = self._hard_links[name]
         return found
+
+
+def _cannot_run(entry):
+    return entry.type == FILE and entry.mode is not None and not entry.mode & 0o7111
+
+
+def _without_own_name(tree):
+    """What is said of /etc/hosts where it has the machine's own name, which is identity and stands as `(hostname)`."""
+    entry = tree.entries.get(paths.HOSTS)
+    data = tree.read(paths.HOSTS) or b""
+    without = without_name(data, tree.text("/etc/hostname").strip().encode("utf-8", "surrogateescape"))
+    if without == data or entry is None or entry.size != len(data):
+        return {}
+    return {"size": len(without), "sha256": digest.of_bytes(without)}
+
+
+def without_name(hosts, name):
+    """(b"127.0.1.1 web1.example.org web1\n", b"web1") → b"127.0.1.1 (hostname).example.org (hostname)\n"
+
+    Only in lines of 127.0.1.1, which Debian has for a machine's own name. A file that has `(hostname)` in it, which is
+    no name, stays as it is.
+    """
+    stands = paths.HOSTNAME.encode("ascii")
+    if not name or stands in hosts:
+        return hosts
+    own = re.compile(rb"(?<=[ \t])%s(?=[\s.]|$)" % re.escape(name))
+    lines = hosts.split(b"\n")
+    return b"\n".join(own.sub(stands, line) if line.split()[:1] == [b"127.0.1.1"] else line for line in lines)
 
 
 def describe(entry, users, groups):

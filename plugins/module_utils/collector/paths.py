@@ -31,8 +31,34 @@ _DIRECTORIES_ONLY = ("/var/log/", "/var/cache/", "/var/lib/apt/lists/")
 # containers and records of them, and what databases hold: what the machine works with and not what it is made of.
 _STATE = frozenset(["/var/lib/containerd", "/var/lib/docker", "/var/lib/postgresql", "/var/lib/redis"])
 
-# Recorded without size and digest: they hold password hashes and the dates of their changes.
-# What they say about passwords is in the section users.
+# Not recorded, where they are files that nobody can run: what Debian's own services note as days go by. They say when
+# something ran last, and what was there before; what is there now is recorded.
+_NOTE = re.compile(
+    r"/var/backups/(alternatives\.tar|apt\.extended_states|dpkg\.(arch|diversions|statoverride|status))\.\d+(\.gz)?"
+    r"|/var/lib/apt/(daily_lock|periodic/[^/]+-stamp)"
+    r"|/var/lib/chrony/chrony\.drift"
+    r"|/var/lib/dhcp/[^/]+\.leases~?"
+    r"|/var/lib/logrotate/status"
+    r"|/var/lib/systemd/timers/stamp-[^/]+\.timer"
+)
+_NOTES_BELOW = (
+    "/var/backups/",
+    "/var/lib/apt/",
+    "/var/lib/chrony/",
+    "/var/lib/dhcp/",
+    "/var/lib/logrotate/",
+    "/var/lib/systemd/timers/",
+)
+
+# What stands for a machine's own machine-id and name where they are part of what is recorded: journald calls its folder
+# by the one, and Debian's installer writes the other into /etc/hosts.
+JOURNALS = "/var/log/journal/"
+HOSTS = "/etc/hosts"
+MACHINE_ID = "(machine-id)"
+HOSTNAME = "(hostname)"
+
+# Recorded without size and digest: they hold password hashes and the dates of their changes, and random numbers that
+# each boot makes anew. What they say about passwords is in the section users.
 SECRET = frozenset(
     [
         "/etc/shadow",
@@ -41,6 +67,7 @@ SECRET = frozenset(
         "/etc/gshadow-",
         "/var/backups/shadow.bak",
         "/var/backups/gshadow.bak",
+        "/var/lib/systemd/random-seed",
     ]
 )
 
@@ -51,6 +78,8 @@ IDENTITY = {
     "/etc/hostname": "hostname",
     "/etc/docker/key.json": "docker_key",
     "/var/lib/docker/engine-id": "docker_engine_id",
+    "/etc/ssl/private/ssl-cert-snakeoil.key": "ssl_snakeoil_key",
+    "/etc/ssl/certs/ssl-cert-snakeoil.pem": "ssl_snakeoil_certificate",
 }
 _HOST_KEY = re.compile(r"/etc/ssh/ssh_host_[^/]+_key(\.pub)?")
 
@@ -74,6 +103,11 @@ def volatile(path):
     """Is nothing recorded of this path, or below it?"""
     folder, _slash, name = path.rpartition("/")
     return name in volatile_names(folder)
+
+
+def note(path):
+    """Is a file of this path one that is not recorded, since services only note there what they did?"""
+    return path.startswith(_NOTES_BELOW) and _NOTE.fullmatch(path) is not None
 
 
 def state(folder):
