@@ -104,7 +104,7 @@ def _happened(own: Sequence[Difference]) -> str:
     only = side(own)
     if only:
         version = f" {visible(str(whole(own)['version']))}" if whole(own).get("version") else ""
-        runs = f", {whole(own)['active']}" if own[0].section == "runtime.units" else ""
+        runs = f", {whole(own).get('active', 'until the next boot')}" if own[0].section == "runtime.units" else ""
         return f"{version}{runs} only on {only[-1].upper()}"
     if own and own[0].kind == "equal":
         return f", cloned: the same on both machines ({short(own[0].a)})"

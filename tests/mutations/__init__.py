@@ -46,6 +46,11 @@ restore() {
   tar --extract --file=/tmp/kept.tar --absolute-names --same-permissions --xattrs --xattrs-include='*' --acls
   rm /tmp/kept.tar
 }
+# flip_bit FILE OFFSET: the lowest one of that byte, in place.
+flip_bit() {
+  byte=$(od --address-radix=n --format=u1 --skip-bytes="$2" --read-bytes=1 "$1")
+  printf "$(printf '\\\\%o' $((byte ^ 1)))" | dd of="$1" bs=1 seek="$2" conv=notrunc status=none
+}
 # wait_until COMMAND...: until it succeeds, for 20 seconds at most.
 wait_until() {
   for _ in $(seq 200); do

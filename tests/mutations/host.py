@@ -8,11 +8,12 @@ from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
+from unittest import mock
 
 from rich.console import Console
 
 from examples.lab import Lab
-from goldsmith import causes, config, inventory, manifest, policy, proc
+from goldsmith import config, inventory, manifest, policy, proc
 from goldsmith.drift import Host, Watcher
 from goldsmith.progress import Progress
 from tests.mutations import PRELUDE
@@ -62,23 +63,18 @@ class Mutated:
         return self.watcher.look(Progress(Console(quiet=True), "look")).hosts[NAME]
 
 
-def told(host: Host) -> list[str]:
-    """The causes that a person is told."""
-    return [cause.line for cause in causes.group(host.differences)]
-
-
 @contextmanager
 def ready(folder: Path, lab: Lab, packages: Sequence[str] = ()) -> Iterator[Mutated]:
     """The host of a lab that stands, converged, with more packages if wanted. Connections to it are closed at the
     end."""
     project, sockets = folder / "web", folder / "cp"
-    os.environ.update(lab.environment, ANSIBLE_SSH_CONTROL_PATH_DIR=str(sockets))
-    try:
-        make(project, packages)
-        yield Mutated(lab, project, watcher(project))
-    finally:
-        for socket in sockets.glob("*"):
-            proc.run(["ssh", "-o", f"ControlPath={socket}", "-O", "exit", "-"], check=False)
+    with mock.patch.dict(os.environ, {**lab.environment, "ANSIBLE_SSH_CONTROL_PATH_DIR": str(sockets)}):
+        try:
+            make(project, packages)
+            yield Mutated(lab, project, watcher(project))
+        finally:
+            for socket in sockets.glob("*"):
+                proc.run(["ssh", "-o", f"ControlPath={socket}", "-O", "exit", "-"], check=False)
 
 
 def make(project: Path, packages: Sequence[str]) -> None:

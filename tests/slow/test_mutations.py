@@ -7,6 +7,7 @@ from collections.abc import Iterator
 import pytest
 
 from examples.lab import Lab
+from goldsmith import drift_report
 from tests import mutations
 from tests.mutations import Mutation, host
 from tests.mutations.host import Mutated
@@ -29,6 +30,6 @@ def test_a_mutation_is_named_and_so_is_its_end(mutation: Mutation, machine: Muta
     machine.run(mutation.apply, privileged=mutation.privileged)
     found = machine.look()
     machine.run(mutation.undo, privileged=mutation.privileged)
-    assert host.told(machine.look()) == [], "what undo leaves"
+    assert drift_report.why(machine.look()) == [], "what undo leaves"
     machine.spoilt = ""
-    assert (found.verdict, mutation.wrong(found.differences, host.told(found))) == ("drifted", [])
+    assert (found.verdict, mutation.wrong(found.differences, drift_report.why(found))) == ("drifted", [])

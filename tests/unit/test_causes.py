@@ -188,13 +188,17 @@ def test_a_unit_has_its_file_drop_ins_links_and_what_runs() -> None:
             "/etc/rc3.d/K01hello": link("../init.d/hello"),
             "/etc/rc3.d/K01foreign": link("../init.d/foreign"),
         },
-        "runtime": {"units": {"x.service": {"active": "failed"}, "y.timer": {"active": "active"}}},
+        "runtime": {
+            "units": {"x.service": {"active": "failed"}, "y.timer": {"active": "active"}}
+            | {"z.service": {"until_boot": {"/run/systemd/system/z.service": "/dev/null"}}}
+        },
     }
     assert lines(a, b) == [
         "unit hello.service, state enabled → disabled: 5 files",
         "unit other.service, state enabled → masked: 1 file",
         "unit x.service, active active → failed",
         "unit y.timer, active only on B",
+        "unit z.service, until the next boot only on B",
         "link /etc/rc3.d/K01foreign only on B",
     ]
 
