@@ -45,7 +45,7 @@ def side(differences: Sequence[Difference]) -> str:
 
 def whole(differences: Sequence[Difference]) -> dict[str, Any]:
     """All attributes of a thing that only one side has."""
-    return (differences[0].a or differences[0].b) if side(differences) else {}
+    return (differences[0].a or differences[0].b or {}) if side(differences) else {}
 
 
 def anchors(kind: str, name: str, things: Things) -> list[Thing]:
@@ -67,7 +67,7 @@ def headline(kind: str, name: str, things: Things) -> str:
         "records": "records of the packages above",
         "accounts": "files of the accounts above",
         "library": f"library {posixpath.basename(shown)}{_happened(own)}, in {posixpath.dirname(shown)}",
-        "fact": f"{section.replace('_', ' ')} {key}{_happened(own)}",
+        "fact": f"{section.replace('_', ' ')} {key}{_happened(own)}{_replaced(own)}",
         "identity": f"identity {shown}{_happened(own)}",
     }
     if kind in ("file", "folder"):
@@ -104,7 +104,8 @@ def _happened(own: Sequence[Difference]) -> str:
     only = side(own)
     if only:
         version = f" {visible(str(whole(own)['version']))}" if whole(own).get("version") else ""
-        return f"{version} only on {only[-1].upper()}"
+        runs = f", {whole(own).get('active', 'until the next boot')}" if own[0].section == "runtime.units" else ""
+        return f"{version}{runs} only on {only[-1].upper()}"
     if own and own[0].kind == "equal":
         return f", cloned: the same on both machines ({short(own[0].a)})"
     if own and own[0].kind == "unreadable":
@@ -114,10 +115,25 @@ def _happened(own: Sequence[Difference]) -> str:
     return f"{version}, {others}" if others else version
 
 
+def _replaced(own: Sequence[Difference]) -> str:
+    """Which replaced programs and libraries run, where one side alone must be restarted."""
+    files = whole(own).get("files") if own and own[0].section == "runtime.restart" else None
+    return f", where it runs what was replaced: {say(None, files)}" if files else ""
+
+
 def _change(each: Difference) -> str:
     if each.attribute in ("sha256", "sha256_blocks", "digest"):
         return "contents"
+    if isinstance(each.a, list) and isinstance(each.b, list) and any(item in each.b for item in each.a):
+        return f"{each.attribute} {_list_change(each.a, each.b)}"
     return f"{each.attribute} {say(each.attribute, each.a)} → {say(each.attribute, each.b)}"
+
+
+def _list_change(one: list[Any], other: list[Any]) -> str:
+    """What B's list lacks of A's, and has beyond it."""
+    gone, come = ([each for each in this if each not in that] for this, that in ((one, other), (other, one)))
+    words = [f"{word} {say(None, items)}" for word, items in (("without", gone), ("with", come)) if items]
+    return ", ".join(words) or "in another order"
 
 
 def _file(own: Sequence[Difference]) -> str:

@@ -34,6 +34,7 @@ _UNIT = re.compile(
     rf"(?:({_UNIT_NAME})|({_UNIT_NAME})\.d(?:/.*)?|[^/]+\.(?:wants|requires)/({_UNIT_NAME}))"
 )
 _HELPER = re.compile(r"/var/lib/systemd/deb-systemd-helper-(?:enabled|masked)/(?:.*/)?([^/]+?)(?:\.dsh-also)?")
+_RUN_LEVEL = re.compile(r"/etc/rc[0-6S]\.d/[SK]\d\d(?P<name>[^/]+)")
 _ALTERNATIVE = re.compile(r"/(?:etc|var/lib/dpkg)/alternatives/(?P<name>[^/]+?)(?:\.\d\w*\.gz)?")
 _BYTE_CODE = re.compile(r"(?P<folder>.*)/__pycache__(?:/(?P<name>[^/]+?)\.[\w-]+(?:\.opt-\d)?\.pyc)?")
 _INITRD = re.compile(r"/boot/initrd\.img-(?P<version>.+)")
@@ -178,7 +179,7 @@ class _Sorting:
         things: dict[str, list[Thing]] = {}
         for path in self.keys.get("files", ()):
             match = _UNIT.fullmatch(path) or _HELPER.fullmatch(path)
-            unit = next(filter(None, match.groups()), None) if match else None
+            unit = next(filter(None, match.groups()), None) if match else self._of_run_level(path)
             if unit:
                 things.setdefault(unit, []).append(("files", path))
         for section, keys in self.keys.items():
@@ -194,6 +195,12 @@ class _Sorting:
             cause = next((each for each in known if each), ("unit", unit))
             for thing in all_of_it:
                 self.give(*thing, cause)
+
+    def _of_run_level(self, path: str) -> str | None:
+        """The unit that differs, of a link that systemctl keeps for it where it is an init script's, too."""
+        match = _RUN_LEVEL.fullmatch(path)
+        unit = f"{match['name']}.service" if match else ""
+        return unit if ("units", unit) in self.things else None
 
     def accounts(self) -> None:
         """A user or group comes with a package that brings files of its, or that it is named after; else by itself."""

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
@@ -42,6 +43,10 @@ def sides(difference: Difference, *, whole: bool = False) -> tuple[str, str]:
     return (here, ABSENT) if difference.kind == "only_a" else (ABSENT, here)
 
 
+def _is_digest(value: Any) -> bool:
+    return isinstance(value, str) and re.fullmatch(r"(sha256:)?[0-9a-f]{64}", value) is not None
+
+
 def say(attribute: str | None, value: Any) -> str:
     """One value in words: digests shortened, absence as a hyphen."""
     if value is None:
@@ -53,7 +58,8 @@ def say(attribute: str | None, value: Any) -> str:
     if isinstance(value, list):
         return visible(", ".join(map(str, value))) or "none"
     if isinstance(value, dict):
-        return visible(", ".join(f"{name}={say('digest', each)}" for name, each in sorted(value.items())))
+        words = ((name, short(each) if _is_digest(each) else say(None, each)) for name, each in sorted(value.items()))
+        return visible(", ".join(f"{name}={word}" for name, word in words))
     return visible(str(value)) or '""'
 
 

@@ -185,14 +185,52 @@ def test_a_unit_has_its_file_drop_ins_links_and_what_runs() -> None:
             "/etc/systemd/system/hello.service.d": FOLDER,
             "/etc/systemd/system/hello.service.d/limits.conf": FILE,
             "/etc/systemd/system/other.service": link("/dev/null"),
+            "/etc/rc3.d/K01hello": link("../init.d/hello"),
+            "/etc/rc3.d/K01foreign": link("../init.d/foreign"),
         },
-        "runtime": {"units": {"x.service": {"active": "failed"}}},
+        "runtime": {
+            "units": {"x.service": {"active": "failed"}, "y.timer": {"active": "active"}}
+            | {"z.service": {"until_boot": {"/run/systemd/system/z.service": "/dev/null"}}}
+        },
     }
     assert lines(a, b) == [
-        "unit hello.service, state enabled → disabled: 4 files",
+        "unit hello.service, state enabled → disabled: 5 files",
         "unit other.service, state enabled → masked: 1 file",
         "unit x.service, active active → failed",
+        "unit y.timer, active only on B",
+        "unit z.service, until the next boot only on B",
+        "link /etc/rc3.d/K01foreign only on B",
     ]
+
+
+def test_what_runs_replaced_files_is_told_with_them() -> None:
+    b = {"runtime": {"restart": {"cron.service": {"files": ["/usr/sbin/cron"]}}}}
+    assert lines({"runtime": {"restart": {}}}, b) == [
+        "runtime.restart cron.service only on B, where it runs what was replaced: /usr/sbin/cron"
+    ]
+
+
+def test_of_a_list_only_what_changed_is_told() -> None:
+    chains = {
+        "a": (["x", "y"], ["x", "y", "z"]),
+        "b": (["x", "y"], ["x"]),
+        "c": (["x", "y"], ["y", "x"]),
+        "d": (["x"], ["y"]),
+        "e": (["x", "y"], ["x", "z"]),
+    }
+    a, b = ({"runtime": {"firewall": {key: {"rules": each[at]} for key, each in chains.items()}}} for at in (0, 1))
+    assert lines(a, b) == [
+        "runtime.firewall a, rules with z",
+        "runtime.firewall b, rules without y",
+        "runtime.firewall c, rules in another order",
+        "runtime.firewall d, rules x → y",
+        "runtime.firewall e, rules without y, with z",
+    ]
+
+
+def test_a_thing_that_has_no_attributes() -> None:
+    b = {"runtime": {"firewall": {"table inet x": {}}}}
+    assert lines({"runtime": {"firewall": {}}}, b) == ["runtime.firewall table inet x only on B"]
 
 
 def test_a_user_has_group_home_keys_and_the_account_files() -> None:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import hashlib
 import json
 import os
 import socket
@@ -81,6 +82,21 @@ def test_what_stays_is_recorded(unit_files: units.UnitFiles) -> None:
         "by-hand.service": {"active": "active", "sub": "running"},
         "a.timer": {"active": "active"},
     }
+
+
+def test_what_is_set_until_the_next_boot_is_recorded(tmp_path: Path) -> None:
+    (tmp_path / "cron.service.d").mkdir()
+    (tmp_path / "cron.service.d/x.conf").write_text("[Service]\n")
+    (tmp_path / "ssh.service").symlink_to("/dev/null")
+    (tmp_path / "multi-user.target.wants").mkdir()
+    (tmp_path / "multi-user.target.wants/x.service").symlink_to("/opt/x.service")
+    digest = "sha256:" + hashlib.sha256(b"[Service]\n").hexdigest()
+    assert units.until_boot(str(tmp_path)) == {
+        "cron.service": {f"{tmp_path}/cron.service.d/x.conf": digest},
+        "ssh.service": {f"{tmp_path}/ssh.service": "/dev/null"},
+        "x.service": {f"{tmp_path}/multi-user.target.wants/x.service": "/opt/x.service"},
+    }
+    assert units.until_boot(f"{tmp_path}/none") == {}
 
 
 def test_no_systemd_is_a_warning_not_an_error(monkeypatch: pytest.MonkeyPatch, unit_files: units.UnitFiles) -> None:

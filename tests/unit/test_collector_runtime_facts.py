@@ -633,12 +633,14 @@ def test_routes_without_addresses() -> None:
         "eth0\t000200C0\t00000000\t0001\t0\t0\t0\t00FFFFFF\t0\t0\t0\n"
         "eth0\t0000140A\t010200C0\t0003\t0\t0\t0\t0000FFFF\t0\t0\t0\n"
         "*\t0000160A\t00000000\t0200\t0\t0\t0\t0000FFFF\t0\t0\t0\n"
+        "*\t0000170A\t00000000\t0001\t0\t0\t0\t0000FFFF\t0\t0\t0\n"
     )
     if sys.byteorder == "little":
         assert network.routes(text) == {
             "route ipv4 default": {"by": "gateway"},
             "route ipv4 10.20.0.0/16": {"by": "gateway"},
             "route ipv4 10.22.0.0/16": {"by": "reject"},
+            "route ipv4 10.23.0.0/16": {"by": "reject"},
         }
 
 

@@ -68,7 +68,7 @@ def stopped(found: Document) -> None:
     [
         (lambda _: None, "in sync", ""),
         (motd, "drifted", "file /etc/motd, contents"),
-        (stopped, "drifted", "unit ssh.service only on A"),
+        (stopped, "drifted", "unit ssh.service, active only on A"),
         (unreadable, "unprovable", "file /etc/fstab"),
         (lambda found: (unreadable(found), motd(found)), "drifted", "file /etc/motd"),
         (lambda found: found["sections"].pop("units"), "unprovable", "units: not compared: B has no such section"),

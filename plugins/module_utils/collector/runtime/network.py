@@ -45,7 +45,9 @@ def routes(text):
         if len(fields) >= 8:
             address, mask = (struct.pack("=I", int(fields[at], 16)) for at in (1, 7))
             prefix = bin(int.from_bytes(mask, "big")).count("1")
-            _add(found, "ipv4", ipaddress.IPv4Address(address), prefix, int(fields[3], 16))
+            # Of a black hole only the missing interface tells.
+            flags = int(fields[3], 16) | (_REJECT if fields[0] == "*" else 0)
+            _add(found, "ipv4", ipaddress.IPv4Address(address), prefix, flags)
     return found
 
 

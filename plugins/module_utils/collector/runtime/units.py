@@ -4,11 +4,13 @@
 """Section units: what is active or has failed.
 
 Left out is what comes and goes by itself: sessions, transient units, services that D-Bus or a socket starts per use,
-jobs that a timer runs (unless they failed).
+jobs that a timer runs (unless they failed). What somebody set until the next boot, as `systemctl mask --runtime` does,
+counts, whether the unit is active or not; what a boot generates does not.
 """
 
 from __future__ import annotations
 
+import hashlib
 import json
 import os
 import re
@@ -25,15 +27,42 @@ _LIST_UNITS = [
     "--no-pager",
     "--full",
 ]
+_UNTIL_BOOT = ("/run/systemd/system.control", "/run/systemd/system")
 _TRANSIENT = re.compile(r"(run-|session-|user@|user-runtime-dir@)")
 
 
 def collect(tree, warnings):
-    """{"nginx.service": {"active": "active", "sub": "running"}}"""
+    """{"nginx.service": {"active": "active", "sub": "running"},
+    "cron.service": {"until_boot": {"/run/systemd/system/cron.service": "/dev/null"}}}
+    """
     listing = list_units(warnings)
     if listing is None:
         return {"systemctl list-units": ask.UNREADABLE}
-    return active_units(listing, UnitFiles(tree))
+    found = active_units(listing, UnitFiles(tree))
+    for folder in _UNTIL_BOOT:
+        for unit, files in until_boot(folder).items():
+            found.setdefault(unit, {}).setdefault("until_boot", {}).update(files)
+    return found
+
+
+def until_boot(folder):
+    """Unit files, drop-ins and links by unit, each as its digest or where it leads:
+    {"cron.service": {"/run/systemd/system/cron.service.d/x.conf": "sha256:…"}}
+    """
+    found = {}
+    for here, folders, names in os.walk(folder):
+        for path in [here + "/" + name for name in names + folders]:
+            parent = os.path.basename(here)
+            unit = parent[: -len(".d")] if parent.endswith(".d") else os.path.basename(path)
+            if os.path.islink(path):
+                value = paths.printable(os.readlink(path))
+            elif os.path.isfile(path):
+                with open(path, "rb") as source:
+                    value = "sha256:" + hashlib.sha256(source.read()).hexdigest()
+            else:
+                continue
+            found.setdefault(paths.printable(unit), {})[paths.printable(path)] = value
+    return found
 
 
 def list_units(warnings):
