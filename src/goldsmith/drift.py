@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import contextlib
 import time
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Generator, Mapping, Sequence
 from dataclasses import dataclass, replace
 from datetime import UTC, datetime
 from typing import Literal
@@ -98,13 +98,16 @@ class Watcher:
         self._policy = policy
         self._groups = hosts.groups_of_hosts()
         self._expectation = Expectation(reference)
+        connections = [hosts.ssh(name, standing=True) for name in names]
+        self._sockets = [each.socket for each in connections]
         self._argv = [
-            collect.over_ssh(hosts.ssh(name, standing=True), collect.Target("ssh", name), "--expect") for name in names
+            collect.over_ssh(each, collect.Target("ssh", name), "--expect")
+            for each, name in zip(connections, names, strict=True)
         ]
-        self._stdin = [collect.expecting(self._expectation.data)] * len(names)
+        self._stdin = collect.expecting(self._expectation.data)
 
     def look(self, progress: Progress) -> Result:
-        """One round trip to each host.
+        """One round trip to each host; a second one where the connection that stood is dead.
 
         Raises:
             Interrupted: SIGINT or SIGTERM came; nothing runs any more.
@@ -114,8 +117,7 @@ class Watcher:
         problems: dict[str, Problem] = {}
         for name in self.names:
             progress.row(name).task = "asked for its manifest"
-        answers = proc.run_together(self._argv, AT_ONCE, stdin=self._stdin, timeout=PATIENCE)
-        with contextlib.closing(answers):
+        with contextlib.closing(self._answers()) as answers:
             for number, done in answers:
                 name = self.names[number]
                 try:
@@ -129,6 +131,25 @@ class Watcher:
         found = verdicts(self.names, judged, problems)
         judged = replace(judged, unread=tuple((name, problem.what) for name, problem in problems.items()))
         return Result(self._reference.name, found, began, time.monotonic() - start, judged)
+
+    def _answers(self) -> Generator[tuple[int, proc.Completed]]:
+        """What each host says, by its number. One that has booted again knows nothing of a connection that stood."""
+        stood = {number: socket for number, socket in enumerate(self._sockets) if socket and socket.exists()}
+        dead = []
+        for number, done in self._ask(range(len(self.names))):
+            if done.code == inventory.SSH_FAILED and number in stood:
+                inventory.end(stood[number])
+                dead.append(number)
+            else:
+                yield number, done
+        yield from self._ask(dead)
+
+    def _ask(self, numbers: Sequence[int]) -> Generator[tuple[int, proc.Completed]]:
+        argv = [self._argv[number] for number in numbers]
+        answers = proc.run_together(argv, AT_ONCE, stdin=[self._stdin] * len(argv), timeout=PATIENCE)
+        with contextlib.closing(answers):
+            for at, done in answers:
+                yield numbers[at], done
 
     def _manifest(self, name: str, done: proc.Completed, known: Callable[[str], bool]) -> Manifest:
         return self._expectation.manifest(collect.answered(collect.Target("ssh", name), done), name, known)

@@ -23,11 +23,12 @@ UNREACHABLE_EXIT = 4
 
 @dataclass(frozen=True)
 class Connection:
-    """argv up to and with the host, the Python to run there, and whether it takes sudo."""
+    """argv up to and with the host, the Python to run there, whether it takes sudo, and what keeps it open."""
 
     argv: tuple[str, ...]
     python: str
     become: bool
+    socket: Path | None = None
 
 
 @dataclass(frozen=True)
@@ -256,15 +257,21 @@ def kept_open(found: Connection, folder: Path) -> Connection:
     told = " ".join(found.argv)
     if "ControlPersist" not in told or "ControlPath" in told:
         return found
-    name = f"goldsmith-{hashlib.sha256(told.encode()).hexdigest()[:12]}"
-    return replace(found, argv=(*found.argv[:-1], "-o", f"ControlPath={folder / name}", found.argv[-1]))
+    socket = folder / f"goldsmith-{hashlib.sha256(told.encode()).hexdigest()[:12]}"
+    return replace(found, argv=(*found.argv[:-1], "-o", f"ControlPath={socket}", found.argv[-1]), socket=socket)
 
 
 def close(folder: Path) -> None:
     """End the SSH connections that are kept open by sockets in a folder."""
     for socket in folder.glob("*"):
-        # ssh asks for a host's name, and makes nothing of it; it must look like one.
-        proc.run(["ssh", "-o", f"ControlPath={socket}", "-O", "exit", "localhost"], check=False)
+        end(socket)
+
+
+def end(socket: Path) -> None:
+    """End the SSH connection that a socket keeps open, dead or alive."""
+    # ssh asks for a host's name, and makes nothing of it; it must look like one.
+    proc.run(["ssh", "-o", f"ControlPath={socket}", "-O", "exit", "localhost"], check=False)
+    socket.unlink(missing_ok=True)
 
 
 _PROBLEMS = (

@@ -175,6 +175,7 @@ def test_changes_between_two_looks() -> None:
 SSH = """\
 #!{python}
 import io, json, shlex, sys, time, zipfile
+from pathlib import Path
 host, words = sys.argv[-2], shlex.split(sys.argv[-1])
 size, document = int(words[words.index("-c") + 2]), "{folder}/" + host + ".json"
 said = sys.stdin.buffer.read()
@@ -182,6 +183,10 @@ if host == "gone":
     sys.exit(sys.stderr.write("ssh: connect to host gone port 22: Connection refused") and 255)
 if host == "locked":
     sys.exit(sys.stderr.write("sudo: a password is required") and 1)
+[kept] = [Path(word.partition("=")[2]) for word in sys.argv if word.startswith("ControlPath=")]
+if kept.exists() and (kept.parent.parent / "booted").exists():
+    sys.exit(sys.stderr.write("mux_client_request_session: read from master failed: Broken pipe") and 255)
+kept.touch()
 if host == "hangs":
     open("{folder}/hangs", "w").close()
     time.sleep(60)
@@ -213,6 +218,7 @@ def project(tmp_path: Path) -> Path:
 
 def command(project: Path, *arguments: str) -> tuple[list[str], dict[str, Any]]:
     environment = {**os.environ, "COLUMNS": "200", "PYTHONPATH": str(ROOT / "src")}
+    environment["ANSIBLE_SSH_CONTROL_PATH_DIR"] = str(project / "cp")
     environment.pop("ANSIBLE_CONFIG", None)
     return [sys.executable, "-m", "goldsmith", "drift", *arguments], {"cwd": project, "env": environment, "text": True}
 
@@ -245,6 +251,13 @@ def test_a_fleet_from_end_to_end(project: Path) -> None:
     page = (project / "drift.html").read_text()
     assert all(name in page for name in ("web1", "web2", "web3", "gone", "locked"))
     assert (project / "web1.json.answer").stat().st_size < 10_000  # of 95,000
+
+
+def test_a_host_that_has_booted_again_is_asked_anew(project: Path) -> None:
+    run(project, "release", "--limit", "web1", expect=0)
+    assert list((project / "cp").iterdir())
+    (project / "booted").touch()
+    run(project, "release", "--limit", "web1", expect=0)
 
 
 def test_what_people_read(project: Path) -> None:
