@@ -539,6 +539,36 @@ def test_a_process_whose_program_was_removed_is_found(tmp_path: Path) -> None:
     assert restart.deleted(moved, "/srv/replaced-here (deleted)") == {"/srv/replaced-here"}
 
 
+INIT = ("/", 65024, 2, "mnt:[1]")
+
+
+@pytest.mark.parametrize(
+    ("root", "is_so"),
+    [
+        (
+            ("/", 2, 1, "mnt:[1]"),
+            True,
+        ),  # as seen of a process that was there before another root was moved over its own
+        (INIT, False),
+        (("/run/sshd", 25, 40, "mnt:[1]"), False),  # it went there by chroot
+        (("/", 41, 1, "mnt:[2]"), False),  # of a service with RootImage=, or of a container
+        (None, False),
+    ],
+)
+def test_what_outlived_the_initramfs(root: Any, is_so: bool) -> None:
+    assert restart.outlived(root, INIT) is is_so
+    assert restart.outlived(root, None) is False
+
+
+def test_what_outlived_the_initramfs_is_left_out(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(
+        restart, "_look", lambda _: (b"", "/usr/bin/udevadm (deleted)", restart._link("/proc/self/ns/pid"))
+    )
+    assert restart.collect(shared=False, warnings=[])
+    monkeypatch.setattr(restart, "outlived", lambda *_: True)
+    assert restart.collect(shared=False, warnings=[]) == {}
+
+
 def test_what_runs_in_containers_is_theirs(monkeypatch: pytest.MonkeyPatch) -> None:
     namespace = str(Path("/proc/self/ns/pid").readlink())
     stale = (b"", "/srv/program (deleted)")

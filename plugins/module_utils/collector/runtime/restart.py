@@ -4,7 +4,8 @@
 """Section restart: what runs from programs or libraries that were deleted or replaced since.
 
 What is mapped to be run counts, and nothing else: data (journals, caches of fonts and locales) is replaced as a
-matter of course. It stays so until somebody restarts the unit. Programs of sessions and of containers are left out.
+matter of course. It stays so until somebody restarts the unit. Programs of sessions and of containers are left out, and
+what of the initramfs has outlived it: on a slow machine a worker of udev's does.
 """
 
 from __future__ import annotations
@@ -49,7 +50,7 @@ def collect(shared, warnings):
             continue
         seen.add(process)
         files = deleted(maps, program)
-        if not files or namespace != own:
+        if not files or namespace != own or outlived(_root(process), _root("1")):
             continue
         unit = unit_of(read("/proc/%s/cgroup" % process))
         if not _SESSION.match(unit):
@@ -69,6 +70,21 @@ def _look(process):
     with open(folder + "/maps", "rb") as source:
         maps = source.read()
     return maps, _link(folder + "/exe"), _link(folder + "/ns/pid")
+
+
+def _root(process):
+    """(where its root is, device and inode of that, its mounts' namespace), or None where that can't be seen."""
+    folder = "/proc/" + process
+    try:
+        info = os.stat(folder + "/root")
+        return os.readlink(folder + "/root"), info.st_dev, info.st_ino, os.readlink(folder + "/ns/mnt")
+    except OSError:
+        return None
+
+
+def outlived(root, init):
+    """Has a process, of that `_root`, the initramfs for its root? It has PID 1's mounts, and a root that lies below."""
+    return bool(root and init) and root[0] == "/" and root[3] == init[3] and root[1:3] != init[1:3]
 
 
 def _link(path):
