@@ -6,6 +6,7 @@ locals {
   repository = var.repository == "" ? "goldsmith/${var.name}" : var.repository
 
   # While a container is built: what is set, and where packages are kept that the next build need not fetch.
+  wait_online   = "systemd-networkd-wait-online.service"
   dpkg_settings = "/etc/dpkg/dpkg.cfg.d/goldsmith-build"
   apt_settings  = "/etc/apt/apt.conf.d/zz-goldsmith-build"
   packages      = "/run/goldsmith-packages"
@@ -102,13 +103,20 @@ build {
   }
 
   # A container takes orders before it has started, and what was kept of an earlier build has services that start with
-  # it. If the machine is lost, so is the build: dpkg need not wait for the disk.
+  # it. If the machine is lost, so is the build: dpkg need not wait for the disk. A disk's network is not there, and what
+  # waits for it would do so for two minutes; in /run, which is in no image.
   # /var/tmp: a container's /tmp is a tmpfs, into which Docker copies nothing.
   provisioner "shell" {
     only          = ["docker.image"]
     remote_folder = "/var/tmp"
     inline = concat([
-      "until [ -S /run/systemd/private ]; do sleep 0.1; done; systemctl is-system-running --wait || :",
+      "until [ -S /run/systemd/private ]; do sleep 0.1; done",
+      "if systemctl --quiet is-enabled ${local.wait_online}; then",
+      "  mkdir -p /run/systemd/system/${local.wait_online}.d",
+      "  printf '[Service]\\nExecStart=\\nExecStart=true\\n' >/run/systemd/system/${local.wait_online}.d/build.conf",
+      "  systemctl daemon-reload; systemctl stop ${local.wait_online} || :",
+      "fi 2>/dev/null",
+      "systemctl is-system-running --wait || :",
       "mkdir -p ${dirname(local.dpkg_settings)} && echo force-unsafe-io >${local.dpkg_settings}",
     ], local.use_package_cache)
   }
