@@ -13,7 +13,6 @@ each change, since undoing the last one left other inodes and times; that is not
 from __future__ import annotations
 
 import argparse
-import importlib.util
 import json
 import os
 import re
@@ -29,6 +28,7 @@ sys.path.insert(0, str(Path(__file__).parents[1]))
 
 from examples.lab import Lab
 from goldsmith import drift_report, files, proc
+from goldsmith.build_container import mitogen_strategies
 from tests import mutations
 from tests.mutations import host
 
@@ -51,10 +51,9 @@ DEBSUMS_DIFFERS = (0, 2)
 
 def mitogen() -> dict[str, str]:
     """With which Ansible runs by Mitogen; empty where it is not installed."""
-    found = importlib.util.find_spec("ansible_mitogen")
-    if found is None or found.origin is None:
+    strategies = mitogen_strategies()
+    if strategies is None:
         return {}
-    strategies = Path(found.origin).parent / "plugins" / "strategy"
     return {
         "ANSIBLE_STRATEGY": "mitogen_linear",
         "ANSIBLE_STRATEGY_PLUGINS": str(strategies),

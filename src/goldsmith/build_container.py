@@ -70,7 +70,7 @@ def _environment(root: Path, orders: Path) -> dict[str, str]:
         "ANSIBLE_CALLBACK_PLUGINS": os.pathsep.join(map(str, plugins)),
         "ANSIBLE_CALLBACKS_ENABLED": ",".join([*constants.CALLBACKS_ENABLED, "goldsmith_stages"]),
     }
-    strategies = _mitogen()
+    strategies = mitogen_strategies()
     if strategies and constants.DEFAULT_STRATEGY in {"linear", "ansible.builtin.linear"}:
         folders = [*constants.DEFAULT_STRATEGY_PLUGIN_PATH, str(strategies)]
         environment["ANSIBLE_STRATEGY"] = "mitogen_linear"
@@ -80,7 +80,7 @@ def _environment(root: Path, orders: Path) -> dict[str, str]:
     return environment
 
 
-def _mitogen() -> Path | None:
+def mitogen_strategies() -> Path | None:
     """Where Mitogen's strategies are, if the Ansible that Packer finds is the one that has them."""
     ansible = shutil.which("ansible-playbook")
     found = importlib.util.find_spec("ansible_mitogen")

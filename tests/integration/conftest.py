@@ -6,7 +6,7 @@ import json
 import os
 import shutil
 import subprocess
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
@@ -46,6 +46,14 @@ class Goldsmith:
 
     def json(self, *arguments: str, expect: int = 0) -> Any:
         return json.loads(self(*arguments, "--json", expect=expect).stdout)
+
+
+def lay_down(folder: Path, contents: Mapping[str, str]) -> None:
+    """Write files by their paths in a folder: a small project."""
+    for name, text in contents.items():
+        path = folder / name
+        path.parent.mkdir(parents=True, exist_ok=True)
+        path.write_text(text)
 
 
 def error(done: subprocess.CompletedProcess[str]) -> tuple[str, str]:

@@ -73,8 +73,7 @@ def ready(folder: Path, lab: Lab, packages: Sequence[str] = ()) -> Iterator[Muta
             make(project, packages)
             yield Mutated(lab, project, watcher(project))
         finally:
-            for socket in sockets.glob("*"):
-                proc.run(["ssh", "-o", f"ControlPath={socket}", "-O", "exit", "-"], check=False)
+            inventory.close(sockets)
 
 
 def make(project: Path, packages: Sequence[str]) -> None:

@@ -5,7 +5,7 @@ from __future__ import annotations
 import json
 from pathlib import Path
 
-from tests.integration.conftest import Goldsmith
+from tests.integration.conftest import Goldsmith, lay_down
 
 PROJECT = {
     "goldsmith.yml": "images:\n  small:\n    playbook: site.yml\n    targets: [qemu]\n",
@@ -23,10 +23,7 @@ PROJECT = {
 
 
 def test_both_engines_make_the_same(tmp_path: Path) -> None:
-    for name, text in PROJECT.items():
-        file = tmp_path / "small" / name
-        file.parent.mkdir(parents=True, exist_ok=True)
-        file.write_text(text)
+    lay_down(tmp_path / "small", PROJECT)
     goldsmith = Goldsmith(tmp_path / "small")
     folder = tmp_path / "small/artifacts/images/small/qemu"
     goldsmith("build", "small")

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from pathlib import Path
 
-from tests.integration.conftest import Goldsmith
+from tests.integration.conftest import Goldsmith, lay_down
 
 PROJECT = {
     "goldsmith.yml": "images:\n  staged:\n    playbook: site.yml\n    targets: [qemu]\n",
@@ -24,10 +24,7 @@ PROJECT = {
 
 
 def test_a_disk_in_stages_is_what_one_from_the_beginning_is(tmp_path: Path) -> None:
-    for name, text in PROJECT.items():
-        file = tmp_path / name
-        file.parent.mkdir(parents=True, exist_ok=True)
-        file.write_text(text)
+    lay_down(tmp_path, PROJECT)
     goldsmith = Goldsmith(tmp_path)
     goldsmith("build", "staged", expect=1)
     task = tmp_path / "roles/last/tasks/main.yml"

@@ -12,7 +12,7 @@ import yaml
 from examples.lab import Lab
 from goldsmith import docker, proc
 from goldsmith.inventory import Inventory
-from tests.integration.conftest import Goldsmith
+from tests.integration.conftest import Goldsmith, lay_down
 from tests.paths import ROOT
 
 # An image must be sealed, and a sealed one needs what makes host keys.
@@ -106,15 +106,14 @@ def assert_equal(folder: Path, base: str, image: str, host: str) -> None:
 
 @pytest.mark.parametrize("role", ROLES)
 def test_image_and_host_are_equal(tmp_path: Path, base: str, role: str) -> None:
-    for name, text in {
+    project = {
         "goldsmith.yml": PROJECT,
         "site.yml": playbook(role),
         "policy.yml": POLICY,
         "inventory/hosts.yml": "web:\n  hosts:\n    role1:\n",
         "inventory/group_vars/web.yml": yaml.safe_dump(variables(role)),
-    }.items():
-        (tmp_path / name).parent.mkdir(parents=True, exist_ok=True)
-        (tmp_path / name).write_text(text)
+    }
+    lay_down(tmp_path, project)
     assert_equal(tmp_path, base, "role", "role1")
 
 

@@ -6,7 +6,6 @@ One round: `-k first`. One event: `-k boots_again`."""
 from __future__ import annotations
 
 import contextlib
-import importlib.util
 import json
 import shlex
 import socket
@@ -22,6 +21,7 @@ import pytest
 
 from examples import vm
 from goldsmith import inventory
+from goldsmith.build_container import mitogen_strategies
 from goldsmith.errors import GoldsmithError
 from tests.integration.conftest import Goldsmith
 from tests.paths import ROOT
@@ -198,10 +198,8 @@ EVENTS = (
 
 def by_mitogen() -> dict[str, str]:
     """With which Ansible runs a definition in minutes on such a machine, and comes to the same results."""
-    found = importlib.util.find_spec("ansible_mitogen")
-    assert found, "not installed: mitogen"
-    assert found.origin
-    folder = Path(found.origin).parent / "plugins" / "strategy"
+    folder = mitogen_strategies()
+    assert folder, "not installed: mitogen"
     return {"ANSIBLE_STRATEGY": "mitogen_linear", "ANSIBLE_STRATEGY_PLUGINS": str(folder)}
 
 

@@ -13,7 +13,7 @@ from collections.abc import Iterator
 import pytest
 
 from goldsmith import proc
-from tests.integration.conftest import Goldsmith
+from tests.integration.conftest import Goldsmith, lay_down
 
 PROJECT = {
     "goldsmith.yml": """\
@@ -64,10 +64,7 @@ def goldsmith(tmp_path_factory: pytest.TempPathFactory) -> Goldsmith:
     missing = [tool for tool in TOOLS if shutil.which(tool) is None]
     assert not missing, f"not installed: {missing}; run scripts/setup.sh --vagrant"
     folder = tmp_path_factory.mktemp("vagrant")
-    for name, text in PROJECT.items():
-        file = folder / "project" / name
-        file.parent.mkdir(parents=True, exist_ok=True)
-        file.write_text(text)
+    lay_down(folder / "project", PROJECT)
     settings = folder / "ssh_config"
     environment = {"VAGRANT_HOME": str(folder / "home"), "ANSIBLE_SSH_COMMON_ARGS": f"-F {settings}"}
     return Goldsmith(folder / "project", environment)

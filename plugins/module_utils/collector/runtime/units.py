@@ -10,12 +10,11 @@ counts, whether the unit is active or not; what a boot generates does not.
 
 from __future__ import annotations
 
-import hashlib
 import json
 import os
 import re
 
-from .. import paths, units
+from .. import digest, paths, units
 from . import ask
 
 _LIST_UNITS = [
@@ -58,7 +57,7 @@ def until_boot(folder):
                 value = paths.printable(os.readlink(path))
             elif os.path.isfile(path):
                 with open(path, "rb") as source:
-                    value = "sha256:" + hashlib.sha256(source.read()).hexdigest()
+                    value = "sha256:" + digest.of_bytes(source.read())
             else:
                 continue
             found.setdefault(paths.printable(unit), {})[paths.printable(path)] = value
