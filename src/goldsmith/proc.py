@@ -273,7 +273,7 @@ def run_together(
                 with uninterrupted():
                     process = started[number] = _start(argv, stdin=subprocess.PIPE if stdin else subprocess.DEVNULL)
                 threading.Thread(target=hear, args=(number, process), daemon=True).start()
-            number, what = heard.get()
+            number, what = _next(heard)
             if isinstance(what, Completed):
                 del started[number]
                 yield number, what
@@ -282,6 +282,13 @@ def run_together(
     except BaseException:
         _stop_together(list(started.values()))
         raise
+
+
+def _next(heard: queue.Queue[tuple[int, str | Completed]]) -> tuple[int, str | Completed]:
+    """What comes next. A wait without end would not see a signal that came just before it, or to another thread."""
+    while True:
+        with contextlib.suppress(queue.Empty):
+            return heard.get(timeout=1)
 
 
 def _ended(process: subprocess.Popen[bytes], stdin: bytes | None, timeout: float | None) -> tuple[int, bytes, bytes]:

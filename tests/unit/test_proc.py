@@ -183,3 +183,15 @@ def test_a_program_is_known_before_an_interruption_can_come(monkeypatch: pytest.
     with pytest.raises(proc.Interrupted), proc.interruptible():
         list(proc.run_together([["sleep", "60"], ["sleep", "60"]], 2))
     assert [process.poll() for process in started] == [-signal.SIGINT] * 2
+
+
+def test_an_interruption_that_another_thread_gets_ends_the_wait_for_programs(tmp_path: Path) -> None:
+    def interrupt() -> None:
+        signal.pthread_kill(threading.get_ident(), signal.SIGINT)
+
+    timer = threading.Timer(0.5, interrupt)
+    timer.start()
+    with pytest.raises(proc.Interrupted), proc.interruptible():
+        list(proc.run_together([["sh", "-c", 'sleep 10 && touch "$0"', str(tmp_path / "ended")]], 1))
+    timer.join()
+    assert not (tmp_path / "ended").exists()
