@@ -1,7 +1,7 @@
 """What a machine does by itself is no drift: a real one boots again, turns its logs, runs its daily timers, has its
 clock set ahead by a day and back again, and is converged for nothing. Four rounds of it; each time it is what it was.
 
-One round: `-k first`. One event: `-k boots_again`."""
+One of Debian's releases: `-k trixie`. One round: `-k first`. One event: `-k boots_again`."""
 
 from __future__ import annotations
 
@@ -50,7 +50,7 @@ SITE = """\
 """
 PROJECT = "images:\n  machine:\n    playbook: site.yml\ninventory: hosts.yml\n"
 TIMERS = {"apt-daily", "apt-daily-upgrade", "dpkg-db-backup", "e2scrub_all", "fstrim", "logrotate", "man-db"}
-"""What runs by the day or the week on Debian 12, and must have run here."""
+"""What runs by the day or the week on Debian 12 and 13, and must have run here."""
 
 
 class Clock:
@@ -217,11 +217,11 @@ all:
 """
 
 
-@pytest.fixture(scope="module")
-def precise(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Precise]:
+@pytest.fixture(scope="module", params=vm.SUITES)
+def precise(request: pytest.FixtureRequest, tmp_path_factory: pytest.TempPathFactory) -> Iterator[Precise]:
     folder = tmp_path_factory.mktemp("precise")
     sockets = folder / "cp"
-    with Clock() as clock, vm.Machine(NAME, vm.base("bookworm"), cpus=2) as machine:
+    with Clock() as clock, vm.Machine(NAME, vm.base(request.param), cpus=2) as machine:
         project = folder / "project"
         project.mkdir()
         for name, text in (("goldsmith.yml", PROJECT), ("site.yml", SITE), ("hosts.yml", hosts(clock))):
