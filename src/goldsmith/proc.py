@@ -5,6 +5,7 @@ from __future__ import annotations
 import _thread
 import contextlib
 import ctypes
+import functools
 import os
 import queue
 import shutil
@@ -246,33 +247,38 @@ def run_together(
     at_once: int,
     on_line: Callable[[int, str], None] | None = None,
     *,
-    stdin: Sequence[bytes] = (),
+    stdin: Callable[[], Sequence[bytes]] | None = None,
     timeout: float | None = None,
 ) -> Generator[tuple[int, Completed]]:
     """Run programs side by side, at most `at_once` at a time; each comes back with its number when it has ended.
 
     With `on_line`, every line of a program's standard error goes to it, with the program's number, and is not kept;
-    without, each gets its own of `stdin`, and one that has not ended `timeout` seconds later is killed.
+    without, each gets its own of what `stdin` makes when the first ones run already, and one that has not ended
+    `timeout` seconds later is killed.
     When this process is interrupted, or an error goes through, all get SIGINT, and `GRACE` seconds to clean up.
     """
     heard: queue.Queue[tuple[int, str | Completed]] = queue.Queue()
     started: dict[int, subprocess.Popen[bytes]] = {}
     waiting = list(enumerate(commands))
+    texts = functools.cache(stdin or (lambda: [None] * len(commands)))
 
-    def hear(number: int, process: subprocess.Popen[bytes]) -> None:
+    def hear(number: int, process: subprocess.Popen[bytes], text: bytes | None) -> None:
         if on_line and process.stderr:
             for line in process.stderr:
                 heard.put((number, line.decode(errors="replace").rstrip("\r\n")))
-        code, stdout, stderr = _ended(process, stdin[number] if stdin else None, timeout)
+        code, stdout, stderr = _ended(process, text, timeout)
         heard.put((number, Completed(tuple(commands[number]), code, stdout, stderr)))
 
     try:
         while waiting or started:
-            while waiting and len(started) < at_once:
-                number, argv = waiting.pop(0)
+            begun = waiting[: at_once - len(started)]
+            del waiting[: len(begun)]
+            for number, argv in begun:
                 with uninterrupted():
-                    process = started[number] = _start(argv, stdin=subprocess.PIPE if stdin else subprocess.DEVNULL)
-                threading.Thread(target=hear, args=(number, process), daemon=True).start()
+                    started[number] = _start(argv, stdin=subprocess.PIPE if stdin else subprocess.DEVNULL)
+            given = texts()
+            for number, _ in begun:
+                threading.Thread(target=hear, args=(number, started[number], given[number]), daemon=True).start()
             number, what = _next(heard)
             if isinstance(what, Completed):
                 del started[number]
