@@ -177,7 +177,7 @@ def _shape(document: dict[str, Any]) -> str:
 
 
 def _is_section(section: Any) -> bool:
-    return isinstance(section, dict) and all(isinstance(each, dict) for each in section.values())
+    return isinstance(section, dict) and {dict}.issuperset(map(type, section.values()))
 
 
 def save(manifest: Manifest, path: Path) -> None:

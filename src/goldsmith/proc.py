@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import _thread
 import contextlib
-import ctypes
 import functools
 import os
 import queue
@@ -37,6 +36,7 @@ INSTALL = {
     "qemu-img": "apt-get install qemu-utils",
     "qemu-nbd": "apt-get install qemu-utils",
     "qemu-system-x86_64": "apt-get install qemu-system-x86",
+    "setpriv": "apt-get install util-linux",
     "skopeo": "apt-get install skopeo",
     "ssh": "apt-get install openssh-client",
     "vagrant": "apt-get install vagrant vagrant-libvirt libvirt-daemon-system",
@@ -44,10 +44,6 @@ INSTALL = {
     "zstd": "apt-get install zstd",
 }
 """Program -> the command that installs it on Debian."""
-
-
-_LIBC = ctypes.CDLL(None)
-_PR_SET_PDEATHSIG = 1  # linux/prctl.h
 
 
 class Interrupted(BaseException):
@@ -230,15 +226,16 @@ def _start(
     stdin: int = subprocess.DEVNULL,
     stderr: int = subprocess.PIPE,
 ) -> subprocess.Popen[bytes]:
+    program = require(argv[0])
     return subprocess.Popen(
-        (require(argv[0]), *argv[1:]),
+        # It is to end with us. Python could say so by itself, but would have to copy this whole process for it.
+        (require("setpriv"), "--pdeathsig", "TERM", program, *argv[1:]),
         cwd=cwd,
         env={**os.environ, **env} if env else None,
         stdin=stdin,
         stdout=subprocess.PIPE,
         stderr=stderr,
         start_new_session=True,  # a Ctrl-C reaches the program through us, once
-        preexec_fn=_end_with_us,  # noqa: PLW1509 - one system call, of a library that is loaded
     )
 
 
@@ -323,10 +320,6 @@ def _stop_together(processes: Sequence[subprocess.Popen[bytes]]) -> None:
                 with contextlib.suppress(ProcessLookupError):
                     os.killpg(process.pid, signal.SIGKILL)
                 process.wait()
-
-
-def _end_with_us() -> None:
-    _LIBC.prctl(_PR_SET_PDEATHSIG, signal.SIGTERM)
 
 
 def alive(process: str) -> bool:
