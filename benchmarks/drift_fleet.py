@@ -230,6 +230,8 @@ def main() -> int:
     options = parser.parse_args()
     if options.hosts > MANY and int(INSTANCES.read_text()) < 1024:
         sys.exit(f"for more than {MANY} hosts: sysctl fs.inotify.max_user_instances=1024")
+    # Ours is compiled, as what pip installs is; a shell may say that nothing is kept of that.
+    os.environ.pop("PYTHONDONTWRITEBYTECODE", None)
     names = [f"web{number}" for number in range(1, options.hosts + 1)]
     with files.temporary_folder("benchmark") as folder:
         project, sockets = folder / "web", folder / "cp"

@@ -1,4 +1,7 @@
-"""The command line. Every command: parse, call, print, end with a documented exit code."""
+"""The command line. Every command: parse, call, print, end with a documented exit code.
+
+A command imports what it needs by itself: so none waits for what only the others need.
+"""
 
 from __future__ import annotations
 
@@ -10,7 +13,7 @@ import sys
 from collections.abc import Sequence
 from dataclasses import replace
 from pathlib import Path
-from typing import Annotated, Any
+from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 from rich.console import Console
@@ -18,37 +21,15 @@ from rich.markup import escape
 from rich.table import Table
 
 import goldsmith
-from goldsmith import (
-    at_rest,
-    bom,
-    bom_diff,
-    build_together,
-    comparing,
-    config,
-    docker,
-    doctor,
-    drift_command,
-    drift_report,
-    files,
-    hygiene,
-    hygiene_rules,
-    inventory,
-    manifest,
-    policy,
-    proc,
-    reports,
-    resources,
-    sync,
-)
-from goldsmith import build as building
-from goldsmith import collect as collecting
-from goldsmith import converge as converging
-from goldsmith import drift as drifting
-from goldsmith import export as exporting
-from goldsmith import up as starting
-from goldsmith import verify as verifying
+from goldsmith import formats, proc
 from goldsmith.errors import GoldsmithError, UsageError
-from goldsmith.progress import Progress
+
+if TYPE_CHECKING:
+    from goldsmith import collect as collecting
+    from goldsmith import config, drift_command, hygiene, inventory, manifest, policy
+    from goldsmith import converge as converging
+    from goldsmith import drift as drifting
+    from goldsmith import verify as verifying
 
 UNEXPLAINED = 3
 EXIT_CODES = """\
@@ -108,6 +89,8 @@ def init(
 
     Example:  goldsmith init shop && cd shop && goldsmith build web
     """
+    from goldsmith import files, resources
+
     source = resources.folder("example")
     names = sorted(
         path.relative_to(source)
@@ -129,6 +112,8 @@ def doctor_command(as_json: JsonOption = False) -> None:
 
     Ends with 5 when one that is required is missing.
     """
+    from goldsmith import doctor
+
     found = doctor.examine()
     if as_json:
         _print_json([each.to_json() for each in found])
@@ -149,6 +134,8 @@ def doctor_command(as_json: JsonOption = False) -> None:
 
 def _image_names(incomplete: str) -> list[str]:
     """For the shell's completion: names of images, if there is a project here."""
+    from goldsmith import config
+
     try:
         names = config.load(HERE).config.images
     except GoldsmithError:
@@ -158,11 +145,15 @@ def _image_names(incomplete: str) -> list[str]:
 
 def _targets(incomplete: str) -> list[str]:
     """For the shell's completion."""
+    from goldsmith import build as building
+
     return [name for name in building.ENGINES if name.startswith(incomplete)]
 
 
 def _engines(incomplete: str) -> list[str]:
     """For the shell's completion."""
+    from goldsmith import build as building
+
     return [name for engines in building.ENGINES.values() for name in engines if name.startswith(incomplete)]
 
 
@@ -216,6 +207,10 @@ def build(
     Examples:  goldsmith build web --target qemu
                goldsmith build web db --target docker --target qemu
     """
+    from goldsmith import build as building
+    from goldsmith import build_together, config
+    from goldsmith.progress import Progress
+
     loaded = config.load(project)
     jobs = build_together.jobs(loaded, images, targets or [])
     if len(jobs) > 1:
@@ -262,6 +257,9 @@ def _build_together(
     verbose: bool,
     as_json: bool,
 ) -> None:
+    from goldsmith import build_together
+    from goldsmith.progress import Progress
+
     if engine:
         raise UsageError("--engine is for one image and target", hint="build that one by itself")
     with Progress(err, f"build {len(jobs)} images") as progress:
@@ -321,6 +319,10 @@ def converge(
 
     Example:  goldsmith converge --limit web1 --check --diff
     """
+    from goldsmith import config, drift_command, sync
+    from goldsmith import converge as converging
+    from goldsmith.progress import Progress
+
     loaded = config.load(project)
     if only_drifted and locked:
         raise UsageError("--only-drifted and --locked don't go together", hint="name the drifted hosts with --limit")
@@ -348,13 +350,22 @@ def converge(
 def _watcher(
     loaded: config.Project, reference: str, limit: str, policy_file: Path | None, project: Path
 ) -> drifting.Watcher:
+    from goldsmith import collect as collecting
+    from goldsmith import drift as drifting
+    from goldsmith import inventory, manifest
+
     hosts = inventory.Inventory(loaded.inventory, loaded.root)
     names = hosts.select(limit)
     judge = _policy(policy_file, project)
-    return drifting.Watcher(hosts, names, _manifest(reference, project), judge)
+    if collecting.is_target(reference):
+        found = _manifest(reference, project)
+        return drifting.Watcher(hosts, names, lambda: found, judge)
+    return drifting.Watcher(hosts, names, manifest.later(Path(reference)), judge)
 
 
 def _print_repair(repaired: drift_command.Repair) -> None:
+    from goldsmith import drift_report
+
     drift_report.render(repaired.before, out)
     if repaired.converged:
         out.print("\nconverged:", style="bold")
@@ -365,6 +376,8 @@ def _print_repair(repaired: drift_command.Repair) -> None:
 
 
 def _print_hosts(result: converging.Result) -> None:
+    from goldsmith import sync
+
     if result.error:
         err.print(f"[bold red]error:[/] {escape(str(result.error))}", highlight=False, soft_wrap=True)
         return
@@ -417,6 +430,9 @@ def collect(
 
     Example:  goldsmith collect ssh:web1 -o web1.json
     """
+    from goldsmith import collect as collecting
+    from goldsmith import manifest
+
     found = _collected(replace(collecting.parse(target), cache=not no_cache), project)
     if output:
         manifest.save(found, output)
@@ -426,6 +442,8 @@ def collect(
 
 
 def _collected(target: collecting.Target, project: Path) -> manifest.Manifest:
+    from goldsmith import collect as collecting
+
     hosts = _inventory(project) if target.kind == "ssh" else None
     with err.status(f"collecting {target}"):
         return collecting.collect(target, hosts)
@@ -465,6 +483,8 @@ def compare(
                goldsmith compare web.json manifests/
                goldsmith compare ssh:web1 ssh:web2 --show /etc/nginx/nginx.conf
     """
+    from goldsmith import comparing, config, reports
+
     if show:
         if len(others) != 1:
             raise UsageError("--show compares the contents of two machines", hint="name two")
@@ -486,11 +506,15 @@ def compare(
 
 
 def _inventory(project: Path) -> inventory.Inventory:
+    from goldsmith import config, inventory
+
     loaded = config.load(project)
     return inventory.Inventory(loaded.inventory, loaded.root)
 
 
 def _policy(given: Path | None, project: Path) -> policy.Policy:
+    from goldsmith import config, policy
+
     if given is not None:
         return policy.load(given)
     if project == HERE and not (HERE / config.FILE_NAME).exists():
@@ -499,6 +523,9 @@ def _policy(given: Path | None, project: Path) -> policy.Policy:
 
 
 def _manifest(text: str, project: Path) -> manifest.Manifest:
+    from goldsmith import collect as collecting
+    from goldsmith import manifest
+
     if collecting.is_target(text):
         return _collected(collecting.parse(text), project)
     return manifest.load(Path(text))
@@ -537,6 +564,8 @@ def drift(
 
     Example:  goldsmith drift docker-image:goldsmith/web --limit web
     """
+    from goldsmith import config, drift_command
+
     if watch and plan:
         raise UsageError("--watch and --plan don't go together", hint="look once with --plan")
     loaded = config.load(project)
@@ -549,6 +578,8 @@ def drift(
 
 def _bom_formats(incomplete: str) -> list[str]:
     """For the shell's completion."""
+    from goldsmith import bom
+
     return [name for name in bom.FILES if name.startswith(incomplete)]
 
 
@@ -570,6 +601,8 @@ def bom_command(
 
     Example:  goldsmith bom ssh:web1 --format spdx -o web1.spdx.json
     """
+    from goldsmith import bom, files
+
     found = _manifest(source, project)
     text = bom.text(found, form, name=found.name, time=files.source_date_epoch())
     if output:
@@ -591,6 +624,9 @@ def diff_bom(
 
     Example:  goldsmith diff-bom last-release.cdx.json docker-image:goldsmith/web
     """
+    from goldsmith import bom_diff
+    from goldsmith import collect as collecting
+
     one, other = (
         bom_diff.of_manifest(_manifest(side, project)) if collecting.is_target(side) else bom_diff.read(Path(side))
         for side in (a, b)
@@ -620,6 +656,9 @@ def hygiene_command(
 
     Example:  goldsmith hygiene docker-image:shop:1.4
     """
+    from goldsmith import at_rest, hygiene
+    from goldsmith import collect as collecting
+
     parsed = collecting.parse(target, at_rest.KINDS)
     waivers = _policy(policy_file, project).waivers
     with err.status(f"looking at {target}"):
@@ -633,6 +672,8 @@ def hygiene_command(
 
 
 def _print_hygiene(found: hygiene.Verdict) -> None:
+    from goldsmith import hygiene_rules
+
     def say(text: str, style: str = "") -> None:
         out.print(escape(text), style=style, highlight=False, soft_wrap=True)
 
@@ -670,6 +711,10 @@ def verify(
 
     Example:  goldsmith verify web && goldsmith verify ssh:web1 --junit verify.xml
     """
+    from goldsmith import config
+    from goldsmith import verify as verifying
+    from goldsmith.progress import Progress
+
     loaded = config.load(project)
     with Progress(err, f"verify {target}") as progress:
         result = verifying.verify(loaded, target, progress, image=image, only=role or [], junit=junit)
@@ -706,17 +751,17 @@ def _print_checks(result: verifying.Result) -> None:
 
 
 def _formats_of(kind: str) -> str:
-    return ", ".join(name for name, form in exporting.FORMATS.items() if form.made_of == kind)
+    return ", ".join(name for name, form in formats.FORMATS.items() if form.made_of == kind)
 
 
 def _format_names(incomplete: str) -> list[str]:
     """For the shell's completion."""
-    return [name for name in exporting.FORMATS if name.startswith(incomplete)]
+    return [name for name in formats.FORMATS if name.startswith(incomplete)]
 
 
 def _compressions(incomplete: str) -> list[str]:
     """For the shell's completion."""
-    return [name for name in exporting.COMPRESSIONS if name.startswith(incomplete)]
+    return [name for name in formats.COMPRESSIONS if name.startswith(incomplete)]
 
 
 @app.command()
@@ -754,6 +799,9 @@ def export(
 
     Example:  goldsmith export disk.qcow2 --format ova --format vhdx
     """
+    from goldsmith import export as exporting
+    from goldsmith.progress import Progress
+
     chosen = exporting.formats(form, compress)
     what, name, folder = exporting.source(source, project, chosen[0].made_of)
     with Progress(err, f"export {source}") as progress:
@@ -804,6 +852,10 @@ def up(
 
     Example:  goldsmith up web --target qemu
     """
+    from goldsmith import config
+    from goldsmith import up as starting
+    from goldsmith.progress import Progress
+
     loaded = config.load(project)
     with Progress(err, f"up {image}") as progress:
         started = starting.up(loaded, image, progress, target=target, dry_run=dry_run, verbose=verbose)
@@ -835,6 +887,9 @@ def clean(
 
     Images that were built stay, and so does all that a build that runs has.
     """
+    from goldsmith import build as building
+    from goldsmith import config, docker, files
+
     removed = docker.remove_abandoned(["build", "verify", "export"]) + files.remove_abandoned()
     if cache:
         removed += docker.remove(f"{docker.OWNER}=stage") + docker.remove(f"{docker.OWNER}=cache")
@@ -854,7 +909,9 @@ def _short(path: Path) -> str:
 def main(argv: Sequence[str] | None = None) -> None:
     """Run the command line and end the process with its exit code."""
     # Manifests are many objects and no cycles: looking for garbage after each 700 of them takes a quarter of the time.
-    gc.set_threshold(100_000)
+    gc.set_threshold(1_000_000)
+    # Its plugins are sought among all that is installed, and we use none.
+    os.environ.setdefault("PYDANTIC_DISABLE_PLUGINS", "__all__")
     # Ansible's programs lie beside this one where the virtual environment was not activated.
     beside = str(Path(sys.executable).parent)
     if shutil.which("ansible-playbook") is None:
@@ -870,3 +927,6 @@ def main(argv: Sequence[str] | None = None) -> None:
     except proc.Interrupted as stop:
         err.print("interrupted: everything that had begun is cleaned up", highlight=False)
         sys.exit(stop.exit_code)
+    finally:
+        # At its end Python looks for garbage among all objects, several times, when the memory is given back anyway.
+        gc.freeze()

@@ -7,20 +7,24 @@ it can't be asked; unprovable where what it says proves neither.
 from __future__ import annotations
 
 import contextlib
+import functools
 import time
 from collections.abc import Callable, Generator, Mapping, Sequence
 from dataclasses import dataclass, replace
 from datetime import UTC, datetime
-from typing import Literal
+from typing import TYPE_CHECKING, Literal
 
-from goldsmith import causes, collect, config, converge, fleet, inventory, proc, remedies
+from goldsmith import causes, collect, fleet, inventory, proc
 from goldsmith.compare import Comparison, Difference
 from goldsmith.errors import GoldsmithError
 from goldsmith.expect import Expectation
 from goldsmith.manifest import Manifest
 from goldsmith.policy import Policy
 from goldsmith.progress import Progress
-from goldsmith.remedies import Rehearsal, Remedy
+
+if TYPE_CHECKING:
+    from goldsmith import config
+    from goldsmith.remedies import Remedy
 
 Verdict = Literal["in sync", "drifted", "unreachable", "unprovable"]
 VERDICTS: tuple[Verdict, ...] = ("in sync", "drifted", "unprovable", "unreachable")
@@ -90,36 +94,53 @@ class Result:
 class Watcher:
     """Looks at the same hosts, as often as it is asked to. Connections stay open as long as Ansible's own."""
 
-    def __init__(self, hosts: inventory.Inventory, names: Sequence[str], reference: Manifest, policy: Policy) -> None:
-        """Raises UsageError when a host is not reached by SSH."""
+    def __init__(
+        self, hosts: inventory.Inventory, names: Sequence[str], reference: Callable[[], Manifest], policy: Policy
+    ) -> None:
+        """`reference` is called, once, when the first hosts are asked already: what it takes costs no time then.
+
+        Raises:
+            UsageError: a host is not reached by SSH.
+        """
         proc.require("ssh")
         self.names = names
-        self._reference = reference
+        self._make_reference = reference
         self._policy = policy
         self._groups = hosts.groups_of_hosts()
-        self._expectation = Expectation(reference)
         connections = [hosts.ssh(name, standing=True) for name in names]
         self._sockets = [each.socket for each in connections]
         self._argv = [
             collect.over_ssh(each, collect.Target("ssh", name), "--expect")
             for each, name in zip(connections, names, strict=True)
         ]
-        self._stdin = collect.expecting(self._expectation.data)
+
+    @functools.cached_property
+    def _reference(self) -> Manifest:
+        return self._make_reference()
+
+    @functools.cached_property
+    def _expectation(self) -> Expectation:
+        return Expectation(self._reference)
+
+    @functools.cached_property
+    def _stdin(self) -> bytes:
+        return collect.expecting(self._expectation.data)
 
     def look(self, progress: Progress) -> Result:
         """One round trip to each host; a second one where the connection that stood is dead.
 
         Raises:
-            Interrupted: SIGINT or SIGTERM came; nothing runs any more.
+            GoldsmithError: the reference is none. Nothing runs any more.
+            Interrupted: SIGINT or SIGTERM came. Nor does it then.
         """
         began, start = datetime.now(UTC), time.monotonic()
-        judgement = fleet.Judgement(self._reference, self._policy, self._groups)
         problems: dict[str, Problem] = {}
         for name in self.names:
             progress.row(name).task = "asked for its manifest"
+        judge = functools.cache(lambda: fleet.Judgement(self._reference, self._policy, self._groups))
         with contextlib.closing(self._answers()) as answers:
             for number, done in answers:
-                name = self.names[number]
+                name, judgement = self.names[number], judge()
                 try:
                     judgement.add(self._manifest(name, done, judgement.knows))
                     progress.row(name).task = "answered"
@@ -127,7 +148,7 @@ class Watcher:
                     reached = error.exit_code != inventory.UNREACHABLE_EXIT
                     problems[name] = Problem(reached, error.message, error.hint)
                     progress.row(name).state = "failed" if reached else "unreachable"
-        judged = judgement.fleet()
+        judged = judge().fleet()
         found = verdicts(self.names, judged, problems)
         judged = replace(judged, unread=tuple((name, problem.what) for name, problem in problems.items()))
         return Result(self._reference.name, found, began, time.monotonic() - start, judged)
@@ -146,7 +167,7 @@ class Watcher:
 
     def _ask(self, numbers: Sequence[int]) -> Generator[tuple[int, proc.Completed]]:
         argv = [self._argv[number] for number in numbers]
-        answers = proc.run_together(argv, AT_ONCE, stdin=[self._stdin] * len(argv), timeout=PATIENCE)
+        answers = proc.run_together(argv, AT_ONCE, stdin=lambda: [self._stdin] * len(argv), timeout=PATIENCE)
         with contextlib.closing(answers):
             for at, done in answers:
                 yield numbers[at], done
@@ -161,10 +182,12 @@ def rehearse(project: config.Project, result: Result, progress: Progress) -> Res
     Raises:
         GoldsmithError: Ansible stopped before the first task.
     """
+    from goldsmith import converge, remedies  # noqa: PLC0415 - a look does not wait for what only a plan needs
+
     drifted = result.names("drifted")
     if not drifted:
         return result
-    seen = Rehearsal()
+    seen = remedies.Rehearsal()
     ran = converge.converge(
         project, progress, limit=",".join(drifted), check=True, diff=True, show_diff=False, listener=seen
     )

@@ -7,13 +7,16 @@ import sys
 import time
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any, NoReturn
+from typing import TYPE_CHECKING, Any, NoReturn
 
 from rich.console import Console
 
-from goldsmith import config, converge, drift, drift_report, files, reports, sync
+from goldsmith import drift, drift_report, files
 from goldsmith.drift import Result, Watcher
 from goldsmith.progress import Progress
+
+if TYPE_CHECKING:
+    from goldsmith import config, converge
 
 
 @dataclass(frozen=True)
@@ -38,7 +41,10 @@ class Outputs:
             files.write(self.junit, drift_report.to_junit(result))
         if self.textfile:
             files.write(self.textfile, drift_report.to_metrics(result).encode())
-        reports.Reports(sarif=self.sarif, html=self.html).write(result.judged)
+        if self.sarif or self.html:
+            from goldsmith import reports  # noqa: PLC0415 - a look does not wait for what only a report needs
+
+            reports.Reports(sarif=self.sarif, html=self.html).write(result.judged)
 
 
 def look(watcher: Watcher, outputs: Outputs) -> Result:
@@ -111,6 +117,8 @@ class Repair:
 
 def repair(watcher: Watcher, outputs: Outputs, project: config.Project, *, check: bool, diff: bool) -> Repair:
     """Look, converge the hosts that have drifted and no others, and look again. With `check` nothing is changed."""
+    from goldsmith import converge, sync  # noqa: PLC0415 - a look does not wait for what only a converge needs
+
     before = look(watcher, outputs)
     drifted = before.names("drifted")
     if not drifted:

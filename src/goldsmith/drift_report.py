@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import xml.etree.ElementTree as ET
 from collections.abc import Iterator, Mapping
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from rich.console import Console
 from rich.markup import escape
@@ -12,8 +12,10 @@ from rich.table import Table
 
 from goldsmith import causes, drift, report
 from goldsmith.drift import VERDICTS, Host, Result
-from goldsmith.remedies import Remedy
 from goldsmith.words import visible
+
+if TYPE_CHECKING:
+    from goldsmith.remedies import Remedy
 
 SCHEMA = "goldsmith.drift/1"
 COLOURS = {"in sync": "green", "drifted": "bold red", "unprovable": "yellow", "unreachable": "bold red"}

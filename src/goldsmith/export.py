@@ -23,25 +23,13 @@ from typing import Any
 from goldsmith import collect, compare, config, docker, export_disk, files, policy, proc, vagrant
 from goldsmith import disk as disks
 from goldsmith.errors import GoldsmithError, UsageError, nearest
-from goldsmith.export_disk import Disk, Format, extract, refused
+from goldsmith.export_disk import Disk, extract, refused
+from goldsmith.formats import COMPRESSIONS, FORMATS, Format
 from goldsmith.progress import Progress
 
 LAID_DOWN = frozenset({"/.dockerenv", "/etc", "/etc/hosts", "/etc/mtab", "/etc/resolv.conf"})
 """What Docker puts into every container that has none: `docker export` shows it, the image does not have it."""
 _OCI_SETTINGS = ["User", "ExposedPorts", "Env", "Entrypoint", "Cmd", "Volumes", "WorkingDir", "Labels", "StopSignal"]
-
-
-FORMATS = {
-    form.name: form
-    for form in (
-        *export_disk.FORMATS,
-        Format("oci", ".oci.tar", "docker", "inside"),
-        Format("tar", ".tar", "docker", "outside"),
-    )
-}
-COMPRESSIONS = {"zstd": ".zst", "gzip": ".gz"}
-QCOW2 = {"zstd": "compression_type=zstd,cluster_size=1M", "gzip": "compression_type=zlib"}
-"""QEMU's options for a qcow2 that is compressed within: cluster by cluster, and zstd packs large ones better."""
 
 
 @dataclass(frozen=True)

@@ -14,60 +14,16 @@ import tarfile
 import uuid
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Literal
 
 from goldsmith import descriptors, files, proc, vagrant
 from goldsmith.errors import GoldsmithError
+from goldsmith.formats import PARALLELS_BLOCK, Format
 from goldsmith.progress import Progress
 
-PARALLELS_BLOCK = 2**20
-_STREAM = f"subformat=streamOptimized,adapter_type=lsilogic,hwversion={descriptors.HARDWARE}"
-_WRITABLE = f"subformat=monolithicSparse,adapter_type=lsilogic,hwversion={descriptors.HARDWARE}"
-_PARALLELS = f"cluster_size={PARALLELS_BLOCK}"
 QCOW2 = {"zstd": "compression_type=zstd,cluster_size=1M", "gzip": "compression_type=zlib"}
 """QEMU's options for a qcow2 that is compressed within: cluster by cluster, and zstd packs large ones better."""
 LARGEST_MEMBER = 8 * 2**30 - 1
 """Bytes that a file in an OVA may have: its kind of tar archive counts no further."""
-
-
-@dataclass(frozen=True)
-class Format:
-    """A format: what its name ends in, what it is made of, and how QEMU calls it.
-
-    `packing`: what `--compress` does: pack the file (`outside`), choose the compression that the format itself has
-    (`inside`), or nothing (`none`).
-    """
-
-    name: str
-    suffix: str
-    made_of: Literal["disk", "docker"]
-    packing: Literal["outside", "inside", "none"]
-    driver: str = ""
-    options: str = ""
-
-    @property
-    def provider(self) -> str:
-        """Vagrant's provider, of a box; else empty."""
-        return self.name.removeprefix("box-") if self.name.startswith("box-") else ""
-
-
-FORMATS = (
-    Format("raw", ".raw", "disk", "outside", "raw"),
-    Format("qcow2", ".qcow2", "disk", "inside", "qcow2"),
-    Format("vmdk", ".vmdk", "disk", "none", "vmdk", _STREAM),
-    Format("ova", ".ova", "disk", "none", "vmdk", _STREAM),
-    Format("vdi", ".vdi", "disk", "outside", "vdi"),
-    Format("vhdx", ".vhdx", "disk", "outside", "vhdx", "subformat=dynamic"),
-    # Without force_size the disk grows to what a geometry of 1990 can say, and Hyper-V sees another size than QEMU.
-    Format("vhd", ".vhd", "disk", "outside", "vpc", "subformat=dynamic,force_size=on"),
-    Format("parallels", ".pvm", "disk", "none", "parallels", _PARALLELS),
-    Format("box-libvirt", ".libvirt.box", "disk", "none", "qcow2"),
-    Format("box-virtualbox", ".virtualbox.box", "disk", "none", "vmdk", _STREAM),
-    # It is run as it is, and VMware writes to no streamOptimized disk.
-    Format("box-vmware_desktop", ".vmware_desktop.box", "disk", "none", "vmdk", _WRITABLE),
-    Format("box-parallels", ".parallels.box", "disk", "none", "parallels", _PARALLELS),
-    Format("box-hyperv", ".hyperv.box", "disk", "none", "vhdx", "subformat=dynamic"),
-)
 
 
 @dataclass(frozen=True)

@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import hashlib
 import json
+from collections.abc import Callable
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any, Literal, cast
@@ -68,6 +69,11 @@ def load(path: Path, *, name: str = "") -> Manifest:
 
     Raises GoldsmithError when the file is missing, cut short, of another schema version, or edited.
     """
+    return later(path, name=name)()
+
+
+def later(path: Path, *, name: str = "") -> Callable[[], Manifest]:
+    """As `load`, in two parts: the file is read now, and what is in it is checked when the result is called."""
     try:
         data = path.read_bytes()
     except FileNotFoundError as error:
@@ -76,7 +82,7 @@ def load(path: Path, *, name: str = "") -> Manifest:
         ) from error
     except OSError as error:
         raise GoldsmithError(f"{path}: can't be read: {error.strerror}") from error
-    return parse(data, str(path), name=name or path.name.removesuffix(".json"))
+    return lambda: parse(data, str(path), name=name or path.name.removesuffix(".json"))
 
 
 def parse(data: bytes, source: str, *, name: str = "") -> Manifest:
@@ -171,7 +177,7 @@ def _shape(document: dict[str, Any]) -> str:
 
 
 def _is_section(section: Any) -> bool:
-    return isinstance(section, dict) and all(isinstance(each, dict) for each in section.values())
+    return isinstance(section, dict) and {dict}.issuperset(map(type, section.values()))
 
 
 def save(manifest: Manifest, path: Path) -> None:

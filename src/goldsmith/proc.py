@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import _thread
 import contextlib
-import ctypes
+import functools
 import os
 import queue
 import shutil
@@ -36,6 +36,7 @@ INSTALL = {
     "qemu-img": "apt-get install qemu-utils",
     "qemu-nbd": "apt-get install qemu-utils",
     "qemu-system-x86_64": "apt-get install qemu-system-x86",
+    "setpriv": "apt-get install util-linux",
     "skopeo": "apt-get install skopeo",
     "ssh": "apt-get install openssh-client",
     "vagrant": "apt-get install vagrant vagrant-libvirt libvirt-daemon-system",
@@ -43,10 +44,6 @@ INSTALL = {
     "zstd": "apt-get install zstd",
 }
 """Program -> the command that installs it on Debian."""
-
-
-_LIBC = ctypes.CDLL(None)
-_PR_SET_PDEATHSIG = 1  # linux/prctl.h
 
 
 class Interrupted(BaseException):
@@ -229,15 +226,16 @@ def _start(
     stdin: int = subprocess.DEVNULL,
     stderr: int = subprocess.PIPE,
 ) -> subprocess.Popen[bytes]:
+    program = require(argv[0])
     return subprocess.Popen(
-        (require(argv[0]), *argv[1:]),
+        # It is to end with us. Python could say so by itself, but would have to copy this whole process for it.
+        (require("setpriv"), "--pdeathsig", "TERM", program, *argv[1:]),
         cwd=cwd,
         env={**os.environ, **env} if env else None,
         stdin=stdin,
         stdout=subprocess.PIPE,
         stderr=stderr,
         start_new_session=True,  # a Ctrl-C reaches the program through us, once
-        preexec_fn=_end_with_us,  # noqa: PLW1509 - one system call, of a library that is loaded
     )
 
 
@@ -246,33 +244,38 @@ def run_together(
     at_once: int,
     on_line: Callable[[int, str], None] | None = None,
     *,
-    stdin: Sequence[bytes] = (),
+    stdin: Callable[[], Sequence[bytes]] | None = None,
     timeout: float | None = None,
 ) -> Generator[tuple[int, Completed]]:
     """Run programs side by side, at most `at_once` at a time; each comes back with its number when it has ended.
 
     With `on_line`, every line of a program's standard error goes to it, with the program's number, and is not kept;
-    without, each gets its own of `stdin`, and one that has not ended `timeout` seconds later is killed.
+    without, each gets its own of what `stdin` makes when the first ones run already, and one that has not ended
+    `timeout` seconds later is killed.
     When this process is interrupted, or an error goes through, all get SIGINT, and `GRACE` seconds to clean up.
     """
     heard: queue.Queue[tuple[int, str | Completed]] = queue.Queue()
     started: dict[int, subprocess.Popen[bytes]] = {}
     waiting = list(enumerate(commands))
+    texts = functools.cache(stdin or (lambda: [None] * len(commands)))
 
-    def hear(number: int, process: subprocess.Popen[bytes]) -> None:
+    def hear(number: int, process: subprocess.Popen[bytes], text: bytes | None) -> None:
         if on_line and process.stderr:
             for line in process.stderr:
                 heard.put((number, line.decode(errors="replace").rstrip("\r\n")))
-        code, stdout, stderr = _ended(process, stdin[number] if stdin else None, timeout)
+        code, stdout, stderr = _ended(process, text, timeout)
         heard.put((number, Completed(tuple(commands[number]), code, stdout, stderr)))
 
     try:
         while waiting or started:
-            while waiting and len(started) < at_once:
-                number, argv = waiting.pop(0)
+            begun = waiting[: at_once - len(started)]
+            del waiting[: len(begun)]
+            for number, argv in begun:
                 with uninterrupted():
-                    process = started[number] = _start(argv, stdin=subprocess.PIPE if stdin else subprocess.DEVNULL)
-                threading.Thread(target=hear, args=(number, process), daemon=True).start()
+                    started[number] = _start(argv, stdin=subprocess.PIPE if stdin else subprocess.DEVNULL)
+            given = texts()
+            for number, _ in begun:
+                threading.Thread(target=hear, args=(number, started[number], given[number]), daemon=True).start()
             number, what = _next(heard)
             if isinstance(what, Completed):
                 del started[number]
@@ -317,10 +320,6 @@ def _stop_together(processes: Sequence[subprocess.Popen[bytes]]) -> None:
                 with contextlib.suppress(ProcessLookupError):
                     os.killpg(process.pid, signal.SIGKILL)
                 process.wait()
-
-
-def _end_with_us() -> None:
-    _LIBC.prctl(_PR_SET_PDEATHSIG, signal.SIGTERM)
 
 
 def alive(process: str) -> bool:

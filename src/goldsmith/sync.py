@@ -127,7 +127,9 @@ def _states(
     names = list(connections)
     commands = [collect.over_ssh(connections[name], collect.Target("ssh", name), "--record") for name in names]
     found = {}
-    answers = proc.run_together(commands, AT_ONCE, stdin=[collect.expecting(b"")] * len(names), timeout=PATIENCE)
+    answers = proc.run_together(
+        commands, AT_ONCE, stdin=lambda: [collect.expecting(b"")] * len(names), timeout=PATIENCE
+    )
     with contextlib.closing(answers):
         for number, done in answers:
             with contextlib.suppress(ValueError, KeyError):
@@ -165,7 +167,7 @@ def _leave_records(
         command = [*(["sudo", "-n"] if connections[name].become else []), connections[name].python, "-c", record.WRITE]
         commands.append([*connections[name].argv, shlex.join(command)])
     failed = inputs.keys() - texts.keys()
-    answers = proc.run_together(commands, AT_ONCE, stdin=list(texts.values()), timeout=PATIENCE)
+    answers = proc.run_together(commands, AT_ONCE, stdin=lambda: list(texts.values()), timeout=PATIENCE)
     with contextlib.closing(answers):
         failed |= {names[number] for number, done in answers if done.code != 0}
     if failed:

@@ -18,6 +18,7 @@ import yaml
 
 from goldsmith import build, config, docker, export, export_disk, files, inventory, machine, packer, proc, vagrant
 from goldsmith.errors import GoldsmithError, ToolError, UsageError
+from goldsmith.formats import FORMATS
 from goldsmith.progress import Progress
 
 FORMAT = "box-libvirt"
@@ -154,7 +155,7 @@ def _machine(project: config.Project, name: str, folder: Path, release: vagrant.
 
 def _make_box(disk: Path, name: str, boxes: Path, release: vagrant.Release, progress: Progress) -> None:
     """Make the disk's box, if its catalogue does not have it, or its file is gone."""
-    form = export.FORMATS[FORMAT]
+    form = FORMATS[FORMAT]
     box = boxes / f"{name}-{release.version}{form.suffix}"
     found = export.read_catalogue(boxes, release)
     if found and vagrant.has(found, release, PROVIDER) == box.resolve().as_uri() and box.is_file():

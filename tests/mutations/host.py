@@ -92,7 +92,7 @@ def watcher(project: Path) -> Watcher:
     """What `goldsmith drift artifacts/good.json` looks with."""
     loaded = config.load(project)
     hosts = inventory.Inventory(loaded.inventory, loaded.root)
-    return Watcher(hosts, [NAME], manifest.load(project / "artifacts/good.json"), policy.of_project(loaded))
+    return Watcher(hosts, [NAME], manifest.later(project / "artifacts/good.json"), policy.of_project(loaded))
 
 
 def goldsmith(*arguments: str, folder: Path) -> None:

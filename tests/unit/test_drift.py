@@ -11,6 +11,7 @@ import signal
 import socket
 import subprocess
 import sys
+import time
 import xml.etree.ElementTree as ET
 from collections.abc import Callable
 from concurrent.futures import ThreadPoolExecutor
@@ -20,9 +21,11 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+from rich.console import Console
 
 from goldsmith import drift, drift_report, fleet, inventory, manifest, policy
 from goldsmith.drift import Host, Problem, Result
+from goldsmith.progress import Progress
 from tests.paths import FIXTURES, ROOT
 
 Document = dict[str, Any]
@@ -178,6 +181,7 @@ import io, json, shlex, sys, time, zipfile
 from pathlib import Path
 host, words = sys.argv[-2], shlex.split(sys.argv[-1])
 size, document = int(words[words.index("-c") + 2]), "{folder}/" + host + ".json"
+Path("{folder}/asked").touch()
 said = sys.stdin.buffer.read()
 if host == "gone":
     sys.exit(sys.stderr.write("ssh: connect to host gone port 22: Connection refused") and 255)
@@ -266,6 +270,37 @@ def test_what_people_read(project: Path) -> None:
     assert "1 in sync, 1 unreachable; against release" in done.stdout
 
 
+def test_hosts_are_asked_before_the_reference_is_read(project: Path) -> None:
+    class Hosts:
+        def groups_of_hosts(self) -> dict[str, list[str]]:
+            return {"web1": ["web"]}
+
+        def ssh(self, name: str, **_standing: bool) -> inventory.Connection:
+            return inventory.Connection((f"{project}/ssh", "-o", f"ControlPath={project}/kept", name), "python3", False)
+
+    def reference() -> manifest.Manifest:
+        end = time.monotonic() + 30
+        while not (project / "asked").exists():
+            assert time.monotonic() < end
+            time.sleep(0.05)
+        return manifest.load(project / "release")
+
+    watcher = drift.Watcher(Hosts(), ["web1"], reference, policy.reference())  # type: ignore[arg-type]
+    with Progress(Console(stderr=True), "drift") as progress:
+        assert watcher.look(progress).names("in sync") == ["web1"]
+
+
+def test_for_a_reference_that_is_not_there_no_host_is_asked(project: Path) -> None:
+    assert "no such manifest" in run(project, "none.json", "--limit", "web1", expect=1).stderr
+    assert not (project / "asked").exists()
+
+
+def test_a_reference_that_is_damaged_leaves_no_ssh_behind(project: Path) -> None:
+    (project / "release").write_text((project / "release").read_text().replace('"root"', '"toor"'))
+    assert "edited or damaged" in run(project, "release", "--limit", "web", expect=1).stderr
+    assert ssh_of(project) == ""
+
+
 def test_watching_tells_what_changes_until_it_is_interrupted(project: Path) -> None:
     argv, settings = command(project, "release", "--limit", "web1", "--watch", "1")
     with subprocess.Popen(argv, **settings, stdout=subprocess.PIPE, stderr=subprocess.PIPE) as process:
@@ -290,8 +325,12 @@ def test_an_interrupted_look_leaves_no_ssh_behind(project: Path) -> None:
         process.send_signal(signal.SIGINT)
         process.communicate(timeout=30)
     assert process.returncode == 130
-    running = subprocess.run(["pgrep", "-f", str(project / "ssh")], capture_output=True, text=True, check=False).stdout
-    assert running == ""
+    assert ssh_of(project) == ""
+
+
+def ssh_of(project: Path) -> str:
+    """Processes of ssh that run."""
+    return subprocess.run(["pgrep", "-f", str(project / "ssh")], capture_output=True, text=True, check=False).stdout
 
 
 def test_connections_stay_open_as_ansibles_do(tmp_path: Path) -> None:

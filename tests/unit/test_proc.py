@@ -126,7 +126,7 @@ def await_condition(condition: Callable[[], bool]) -> None:
 
 def test_programs_side_by_side_get_their_input_and_no_more_than_their_time() -> None:
     commands = [["cat"], ["sh", "-c", "cat; echo sorry >&2; exit 3"], ["sleep", "60"]]
-    ended = dict(proc.run_together(commands, 3, stdin=[b"a" * 200_000, b"b", b""], timeout=2))
+    ended = dict(proc.run_together(commands, 3, stdin=lambda: [b"a" * 200_000, b"b", b""], timeout=2))
     assert (ended[0].code, ended[0].stdout) == (0, b"a" * 200_000)
     assert (ended[1].code, ended[1].stdout, ended[1].stderr) == (3, b"b", b"sorry\n")
     assert (ended[2].code, ended[2].stderr) == (-9, b"no answer within 2 s")
@@ -195,3 +195,23 @@ def test_an_interruption_that_another_thread_gets_ends_the_wait_for_programs(tmp
         list(proc.run_together([["sh", "-c", 'sleep 10 && touch "$0"', str(tmp_path / "ended")]], 1))
     timer.join()
     assert not (tmp_path / "ended").exists()
+
+
+def test_input_is_made_when_the_programs_run_already(tmp_path: Path) -> None:
+    def made() -> list[bytes]:
+        await_condition((tmp_path / "runs").exists)
+        return [b"late"]
+
+    ended = dict(proc.run_together([["sh", "-c", 'touch "$0" && cat', str(tmp_path / "runs")]], 1, stdin=made))
+    assert ended[0].stdout == b"late"
+
+
+def test_programs_whose_input_cannot_be_made_are_ended(tmp_path: Path) -> None:
+    def failing() -> list[bytes]:
+        await_condition((tmp_path / "runs").exists)
+        raise GoldsmithError("no such manifest")
+
+    script = 'trap "touch $0/ended; exit" INT; touch "$0/runs"; while :; do sleep 0.05; done'
+    with pytest.raises(GoldsmithError, match="no such manifest"):
+        list(proc.run_together([["sh", "-c", script, str(tmp_path)]], 1, stdin=failing))
+    assert (tmp_path / "ended").exists()
