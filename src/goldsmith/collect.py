@@ -36,7 +36,9 @@ _BOOT = (
     "os.write(f,sys.stdin.buffer.read(int(sys.argv.pop(1))));"
     "sys.path.insert(0,'/proc/self/fd/%d'%f);"
     "from collector.command import main;"
-    "sys.exit(main())"
+    "done=main();"
+    "sys.stderr.flush();"
+    "os._exit(done)"
 )
 
 

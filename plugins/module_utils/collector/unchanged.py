@@ -33,13 +33,12 @@ import json
 import operator
 import os
 import select
-import stat
 import struct
 import sys
 import time
 
 from . import LIVE, SCHEMA, cache, identity, paths, runtime
-from .tree import FILE, LINK, MOUNT, DirectoryTree, Entry, kind_and_mode, mount_points
+from .tree import LINK, MOUNT, DirectoryTree, Entry, kind_and_mode, mount_points
 
 PATH = "/run/goldsmith/unchanged"
 
@@ -115,7 +114,7 @@ class Look:
         return (
             all(point in mounts or not tree.has(point) for point in self._points)
             and self._points.issuperset(mounts)
-            and _digest(_stats(self._root, tree.seen)) == kept["stats"]
+            and _digest(stats for _folder, stats in _stats(self._root, tree.seen)) == kept["stats"]
             and all(_facts(tree.look(path)) == facts for path, facts in kept["fresh"].items())
             and all(tree.digest(path) == told for path, told in mounts.items() if told)
             and not tree.warnings
@@ -141,17 +140,16 @@ class Look:
         for path in tree.entries:
             if path not in mounts:
                 folder, name = _place(path)
-                every.setdefault(folder, []).append((name, path))
-        names_only = {folder: [name for name, _path in both] for folder, both in every.items()}
-        found = iter(_stats(self._root, names_only))
-        seen, stats, fresh = {}, [], {}
-        for folder, both in every.items():
-            names = seen[folder] = []
-            for name, path in both:
-                told = next(found)
+                every.setdefault(folder, {})[name] = path
+        seen, settled, fresh = {}, [], {}
+        for folder, stats in _stats(self._root, every):
+            seen[folder] = []
+            names = iter(every[folder].items())
+            for told in stats:
+                name, path = next(names)
                 if told[_TIME_OF_CHANGE] < self._settled:
-                    names.append(name)
-                    stats.append(told)
+                    seen[folder].append(name)
+                    settled.append(told)
                 else:
                     fresh[path] = _facts(tree.entries[path])
         if len(fresh) > _FRESH or not tree.opened.keys().isdisjoint(fresh):
@@ -162,7 +160,7 @@ class Look:
         return {
             "made_by": self._made_by,
             "state": self._state,
-            "stats": _digest(stats),
+            "stats": _digest([settled]),
             "fresh": fresh,
             "mounts": mounts,
         }, seen
@@ -207,14 +205,13 @@ class _Seen(DirectoryTree):
         return entry
 
     def look(self, path):
-        """The whole entry of a file, with its digest. Raises OSError, or ValueError where it is none."""
+        """The whole entry, of a file with its digest."""
         parent, _slash, name = path.rpartition("/")
         folder = self._open(self._real(parent or "/"), extra=os.O_DIRECTORY)
         try:
             info = os.stat(name, dir_fd=folder, follow_symlinks=False)
             entry = Entry(*kind_and_mode(info.st_mode), info.st_uid, info.st_gid)
-            if not stat.S_ISREG(info.st_mode) or not self._look(folder, name, path, entry, info):
-                raise ValueError("no file any more: " + path)
+            self._look(folder, name, path, entry, info)
             return entry
         finally:
             os.close(folder)
@@ -246,28 +243,31 @@ def _place(path):
 
 
 def _stats(root, seen):
-    """What stat says of each name in each folder, as `_STAT` has it, of all. Raises OSError where one is gone.
+    """Each folder, and what stat says of each name in it, as `_STAT` has it: to be taken before the next folder.
 
-    Names are looked up from their folder, which takes a third less time than whole paths.
+    Names are looked up from their folder, which takes a third less time than whole paths. Raises OSError where one is
+    gone.
     """
-    found = []
     prefix = b"" if root == "/" else _bytes(root)
     try:
         for folder, names in seen.items():
             os.chdir(prefix + folder)
-            found.extend(map(_STAT, map(os.lstat, names)))
+            yield folder, map(_STAT, map(os.lstat, names))
     finally:
         os.chdir("/")
-    return found
 
 
-def _digest(stats):
-    return hashlib.sha256(b"".join(itertools.starmap(_PACKED.pack, stats))).hexdigest()
+def _digest(folders):
+    """One digest (hex) of all stats."""
+    whole = hashlib.sha256()
+    for stats in folders:
+        whole.update(b"".join(itertools.starmap(_PACKED.pack, stats)))
+    return whole.hexdigest()
 
 
 def _facts(entry):
     """All that a collection takes from a file that no section reads. ValueError of what is none, or a large one."""
-    if entry.type != FILE or entry.sha256 is None or entry.inode is not None or entry.size > _FRESH_SIZE:
+    if entry.sha256 is None or entry.size > _FRESH_SIZE:
         raise ValueError("changed just now, and no small file")
     return [entry.mode, entry.uid, entry.gid, entry.size, entry.sha256.hex(), entry.xattrs, entry.flags]
 
