@@ -38,6 +38,7 @@ import sys
 import time
 
 from . import LIVE, SCHEMA, cache, identity, paths, runtime
+from .canonical import canonical
 from .tree import LINK, MOUNT, DirectoryTree, Entry, kind_and_mode, mount_points
 
 PATH = "/run/goldsmith/unchanged"
@@ -280,7 +281,7 @@ def _only(digests):
 
 
 def _dump(kept, seen):
-    head = json.dumps(kept).encode("ascii")
+    head = canonical(kept).encode("ascii")
     groups = [b"\0".join([folder, *names]) for folder, names in seen.items()]
     return cache.sealed(_MAGIC, _LENGTH.pack(len(head)) + head + b"\0\0".join(groups))
 
