@@ -17,7 +17,8 @@ extended attributes or flags. What could fool it nevertheless is left out or dro
 - a file system whose times are another machine's, or nobody's: see `_LOCAL`.
 
 The cache lies in memory (/run), can be written and read by root only, and carries a checksum; one that is damaged,
-or that another version wrote, is not looked at. It is the one thing that the collector writes on a machine.
+or that another version wrote, is not looked at. Beside what unchanged.py keeps there, it is the one thing that the
+collector writes on a machine.
 """
 
 from __future__ import annotations

@@ -115,7 +115,7 @@ class Look:
         return (
             all(point in mounts or not tree.has(point) for point in self._points)
             and self._points.issuperset(mounts)
-            and _digest(stats for _folder, stats in _stats(self._root, tree.seen)) == kept["stats"]
+            and _digest(self._root, tree.seen) == kept["stats"]
             and all(_facts(tree.look(path)) == facts for path, facts in kept["fresh"].items())
             and all(tree.digest(path) == told for path, told in mounts.items() if told)
             and not tree.warnings
@@ -137,22 +137,24 @@ class Look:
         mounts = {path: _only(tree.opened.get(path)) for path, entry in tree.entries.items() if entry.type == MOUNT}
         if not paths.SECRET.isdisjoint(mounts):
             raise ValueError("a secret is mounted")
-        every = {}
+        seen, fresh = {}, {}
         for path in tree.entries:
             if path not in mounts:
                 folder, name = _place(path)
-                every.setdefault(folder, {})[name] = path
-        seen, settled, fresh = {}, [], {}
-        for folder, stats in _stats(self._root, every):
-            seen[folder] = []
-            names = iter(every[folder].items())
-            for told in stats:
-                name, path = next(names)
+                seen.setdefault(folder, []).append(name)
+        whole = hashlib.sha256()
+        for folder, stats in _stats(self._root, seen):
+            names, settled = [], []
+            for at, told in enumerate(stats):
+                name = seen[folder][at]
                 if told[_TIME_OF_CHANGE] < self._settled:
-                    seen[folder].append(name)
+                    names.append(name)
                     settled.append(told)
                 else:
+                    path = _path(folder, name)
                     fresh[path] = _facts(tree.entries[path])
+            seen[folder] = names
+            whole.update(_packed(settled))
         if len(fresh) > _FRESH or not tree.opened.keys().isdisjoint(fresh):
             raise ValueError("too much changed just now")
         # The kernel says so once something was mounted or unmounted since this was opened.
@@ -161,7 +163,7 @@ class Look:
         return {
             "made_by": self._made_by,
             "state": self._state,
-            "stats": _digest([settled]),
+            "stats": whole.hexdigest(),
             "fresh": fresh,
             "mounts": mounts,
         }, seen
@@ -186,7 +188,7 @@ class _Seen(DirectoryTree):
         return path in self._mounted or path in self._fresh or name in self.seen.get(folder, ())
 
     def children(self, path):
-        names = [name.decode("utf-8", "surrogateescape") for name in self.seen.get(_bytes(path), ()) if name != b"."]
+        names = [_text(name) for name in self.seen.get(_bytes(path), ()) if name != b"."]
         others = [each.rpartition("/") for each in itertools.chain(self._mounted, self._fresh)]
         return sorted(names + [name for folder, _slash, name in others if (folder or "/") == path])
 
@@ -200,7 +202,7 @@ class _Seen(DirectoryTree):
             info = os.lstat(where)
             entry = Entry(*kind_and_mode(info.st_mode), info.st_uid, info.st_gid)
             if entry.type == LINK:
-                entry.target = os.readlink(where).decode("utf-8", "surrogateescape")
+                entry.target = _text(os.readlink(where))
         except OSError:
             return None
         return entry
@@ -237,10 +239,19 @@ def _bytes(path):
     return path.encode("utf-8", "surrogateescape")
 
 
+def _text(path):
+    return path.decode("utf-8", "surrogateescape")
+
+
 def _place(path):
     """A path's folder and its name there, as bytes."""
     folder, _slash, name = _bytes(path).rpartition(b"/")
     return folder or b"/", name or b"."
+
+
+def _path(folder, name):
+    """The other way round."""
+    return _text((b"" if folder == b"/" else folder) + b"/" + (b"" if name == b"." else name))
 
 
 def _stats(root, seen):
@@ -258,11 +269,15 @@ def _stats(root, seen):
         os.chdir("/")
 
 
-def _digest(folders):
+def _packed(stats):
+    return b"".join(itertools.starmap(_PACKED.pack, stats))
+
+
+def _digest(root, seen):
     """One digest (hex) of all stats."""
     whole = hashlib.sha256()
-    for stats in folders:
-        whole.update(b"".join(itertools.starmap(_PACKED.pack, stats)))
+    for _folder, stats in _stats(root, seen):
+        whole.update(_packed(stats))
     return whole.hexdigest()
 
 
