@@ -724,6 +724,7 @@ def test_own_addresses_are_identity(address: str, shown: str) -> None:
 def test_a_socket_whose_program_is_hidden_is_unreadable(monkeypatch: pytest.MonkeyPatch) -> None:
     table = "  sl  local_address\n   0: 00000000:0016 00000000:0000 0A 0:0 0:0 0 0 0 4711 1\n"
     monkeypatch.setattr(sockets, "read", lambda path: table if path == "/proc/net/tcp" else "")
+    monkeypatch.setattr(sockets, "_may_ask", lambda: False)
     monkeypatch.setattr(sockets, "_holders", lambda _inodes: ({}, True))
     said: list[str] = []
     assert sockets.collect(said) == {"tcp 0.0.0.0:22": {"unreadable": True}}
