@@ -364,6 +364,15 @@ def test_what_could_not_be_read_is_not_kept(root: Path, place: str) -> None:
     assert not Path(place).exists()
 
 
+def test_a_time_too_far_ahead_to_be_kept(root: Path, place: str) -> None:
+    before = keep(root, place)
+    os.utime(root / "etc/a", ns=(0, 1 << 63))
+    assert begin(root, place).found() is None
+    Path(place).unlink()
+    assert says(keep(root, place)) == says(before)
+    assert not Path(place).exists()
+
+
 def test_a_mounted_secret_is_not_kept(root: Path, place: str) -> None:
     look = begin(root, place)
     source, manifest = whole(root)

@@ -58,8 +58,14 @@ class Cache:
 
     @staticmethod
     def key(info, byte_code=False):
-        """What a file, folder or link is known by, from its stat and whether it is digested as byte code."""
-        return _KEY.pack(info.st_dev, info.st_ino, info.st_size, info.st_mtime_ns, info.st_ctime_ns, byte_code)
+        """What a file, folder or link is known by, from its stat and whether it is digested as byte code.
+
+        None where it can't be kept: a time may lie beyond the year 2262, the last that fits.
+        """
+        try:
+            return _KEY.pack(info.st_dev, info.st_ino, info.st_size, info.st_mtime_ns, info.st_ctime_ns, byte_code)
+        except struct.error:
+            return None
 
     def get(self, key):
         """(sha256 as bytes, extended attributes, flags, a link's target) or None."""
@@ -70,7 +76,7 @@ class Cache:
 
     def put(self, key, info, found):
         """Keep what was found, when the file's time of change is long enough ago."""
-        if info.st_ctime_ns < self._settled:
+        if key is not None and info.st_ctime_ns < self._settled:
             self._found[key] = found
             self._new = True
 

@@ -52,6 +52,9 @@ _STAT = operator.attrgetter(
 _PACKED = struct.Struct("<QQIQIIQQqq")
 _LENGTH = struct.Struct("<I")
 
+# Something is gone, or is not as it must be; or a time lies beyond the year 2262, the last that fits.
+_NOT_KEPT = (OSError, ValueError, struct.error)
+
 # How many files are read each time, and how many bytes of each, at most.
 _FRESH = 16
 _FRESH_SIZE = 1 << 20
@@ -97,7 +100,7 @@ class Look:
             tree = _Seen(self._root, seen, kept["fresh"], kept["mounts"])
             if not self._unchanged(kept, tree):
                 return None
-        except (OSError, ValueError):
+        except _NOT_KEPT:
             return None
         warnings = []
         return {
@@ -126,7 +129,7 @@ class Look:
 
         Not if something could not be read, or might have changed in a way that the next one could not see.
         """
-        with contextlib.suppress(OSError, ValueError):
+        with contextlib.suppress(*_NOT_KEPT):
             kept, seen = self._kept(tree)
             kept.update(digest=digest, asked=asked, sections=sections)
             cache.write(self._path, _dump(kept, seen))
