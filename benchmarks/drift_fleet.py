@@ -54,6 +54,8 @@ WRITTEN = (
     " usr/local/sbin/goldsmith-first-boot"
 )
 """What the definition writes, for pyinfra."""
+UNSETTLED = "find /etc /home /opt /root /srv /usr /var/lib -newerct '60 seconds ago' -print -quit"
+"""Finds what a look sees and has changed just now."""
 NEW_MACHINE = "rm -f /etc/ssh/ssh_host_*; : >/etc/machine-id"
 """Makes an image's next machines each one of its own."""
 
@@ -143,8 +145,9 @@ def inventory(project: Path, names: Sequence[str]) -> None:
 
 def settle(lab: Lab) -> None:
     """Wait until a look keeps what it finds: of files that have just been made it does not."""
-    while lab.execute(lab.names[-1], "find /usr -newerct '60 seconds ago' -print -quit").text:
-        time.sleep(2)
+    for name in lab.names:
+        while lab.execute(name, UNSETTLED).text:
+            time.sleep(2)
 
 
 def pyinfra(folder: Path, lab: Lab) -> list[str]:

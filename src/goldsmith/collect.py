@@ -7,6 +7,7 @@ target's Python runs from memory.
 from __future__ import annotations
 
 import functools
+import hashlib
 import importlib.machinery
 import importlib.util
 import io
@@ -35,7 +36,9 @@ _BOOT = (
     "os.write(f,sys.stdin.buffer.read(int(sys.argv.pop(1))));"
     "sys.path.insert(0,'/proc/self/fd/%d'%f);"
     "from collector.command import main;"
-    "sys.exit(main())"
+    "done=main();"
+    "sys.stderr.flush();"
+    "os._exit(done)"
 )
 
 
@@ -104,14 +107,27 @@ def of_archive(path: Path, name: str) -> Manifest:
     return manifest.parse(_local(target, "--docker-archive", str(path)), str(target), name=str(target))
 
 
+def _sources() -> dict[str, Path]:
+    """The collector's sources, by their names in the archive."""
+    folder = resources.folder("collector")
+    return {f"collector/{path.relative_to(folder)}": path for path in sorted(folder.rglob("*.py"))}
+
+
+@functools.cache
+def _version() -> str:
+    """Stands for the collector's sources: what one has kept on a machine, only the same may take."""
+    whole = hashlib.sha256()
+    for name, path in _sources().items():
+        whole.update(f"{name} {hashlib.sha256(path.read_bytes()).hexdigest()}\n".encode())
+    return whole.hexdigest()
+
+
 @functools.cache
 def _archive() -> bytes:
     """The collector as a zip archive that Python can run."""
     buffer = io.BytesIO()
     with zipfile.ZipFile(buffer, "w", zipfile.ZIP_DEFLATED) as archive:
-        folder = resources.folder("collector")
-        for path in sorted(folder.rglob("*.py")):
-            name = f"collector/{path.relative_to(folder)}"
+        for name, path in _sources().items():
             archive.write(path, name)
             archive.writestr(name + "c", _byte_code(path))
     return buffer.getvalue()
@@ -130,7 +146,7 @@ def _command(python: str, *arguments: str) -> list[str]:
 
 
 def _live(target: Target) -> list[str]:
-    return ["--root", "/", "--scope", "live", *([] if target.cache else ["--no-cache"])]
+    return ["--root", "/", "--scope", "live", *(["--sources", _version()] if target.cache else ["--no-cache"])]
 
 
 def of_workshop(workshop: disk.Workshop, name: str) -> Manifest:

@@ -11,10 +11,14 @@ from typing import Any
 
 import pytest
 
+from goldsmith import collect as collecting
 from goldsmith import docker, proc
 from tests.paths import ROOT
 
 CACHE = "/run/goldsmith/digests"
+UNCHANGED = "/run/goldsmith/unchanged"
+ANOTHER = b'{"digest": "sha256:another", "sections": {}, "runtime": {}}'
+"""An expectation that no machine meets: the answer holds all sections."""
 FOOL = """
 set -e
 cp -p /etc/debian_version /run/debian_version.times
@@ -51,6 +55,14 @@ def collect(machine: str, *arguments: str) -> str:
     return subprocess.run(command, capture_output=True, text=True, check=True).stdout
 
 
+def look(machine: str, expected: bytes = ANOTHER, *, cache: bool = True) -> dict[str, Any]:
+    """The answer of a look as `goldsmith drift` takes it."""
+    arguments = collecting._live(collecting.Target("docker", machine, cache))
+    command = ["docker", "exec", "-i", machine, *collecting._command("python3", *arguments, "--expect")]
+    found: dict[str, Any] = json.loads(proc.run(command, stdin=collecting.expecting(expected)).stdout)
+    return found
+
+
 def same(one: str, other: str) -> bool:
     """Without what pytest would say of two texts of megabytes, for minutes."""
     return one == other
@@ -76,6 +88,31 @@ def test_a_cache_changes_nothing_and_is_not_fooled(machine: str) -> None:
     assert same(after, collect(machine, "--no-cache"))
     old, new = files(without), files(after)
     assert {path for path in new if old.get(path) != new[path]} == {"/etc/debian_version", "/etc/issue"}
+
+
+def test_a_look_at_what_did_not_change_says_what_a_whole_one_says(machine: str) -> None:
+    """Whether the sections are made or taken from the last look is told by the digests, which are kept only with those
+    that are made."""
+    while inside(machine, "find / -xdev -newerct '60 seconds ago' -print -quit"):
+        time.sleep(1)
+    inside(machine, "rm -rf /run/goldsmith")
+    whole = look(machine, cache=False)
+    assert inside(machine, "ls /run/goldsmith 2>&1 || true").endswith("No such file or directory")
+    assert look(machine) == whole
+    assert inside(machine, f"stat -c '%a %u' {UNCHANGED} {CACHE}").split() == ["600", "0"] * 2
+    as_it_is = ANOTHER.replace(b"sha256:another", whole["digest"].encode())
+    inside(machine, f"rm {CACHE}")
+    assert look(machine) == whole
+    assert look(machine, as_it_is) == {**whole, "sections": None}
+    assert inside(machine, f"ls {CACHE} 2>&1 || true").endswith("No such file or directory")
+
+    times = "stat -c '%s %.9Y' /etc/debian_version /etc/issue"
+    before = inside(machine, times)
+    inside(machine, FOOL.replace("tr '\\0' x", "tr '\\0' y"))
+    assert inside(machine, times) == before
+    after = look(machine)
+    assert after["digest"] != whole["digest"]
+    assert after == look(machine, cache=False)
 
 
 def test_the_module_uses_it_too_and_writes_nothing_in_check_mode(machine: str, tmp_path: Path) -> None:

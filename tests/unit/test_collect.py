@@ -6,6 +6,7 @@ import importlib.util
 import io
 import zipfile
 import zipimport
+from dataclasses import replace
 from pathlib import Path
 
 import pytest
@@ -35,3 +36,30 @@ def test_nothing_of_the_machine_gets_in(tmp_path: Path, monkeypatch: pytest.Monk
     monkeypatch.setenv("PYTHONPATH", str(tmp_path))
     done = proc.run(collect._command("python3", "--help"), stdin=collect._archive())
     assert "--expect" in done.text
+
+
+def test_what_a_host_kept_is_for_collectors_of_the_same_sources(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def version() -> str:
+        collect._version.cache_clear()
+        return collect._version()
+
+    (tmp_path / "runtime").mkdir()
+    source = tmp_path / "runtime/units.py"
+    source.write_text("one\n")
+    try:
+        with monkeypatch.context() as patched:
+            patched.setattr(collect.resources, "folder", lambda _name: tmp_path)
+            first = version()
+            source.touch()
+            assert version() == first
+            source.write_text("two\n")
+            second = version()
+            source.rename(tmp_path / "units.py")
+            assert len({first, second, version()}) == 3
+    finally:
+        own = version()
+    host = collect.Target("ssh", "web1")
+    assert collect._live(host) == ["--root", "/", "--scope", "live", "--sources", own]
+    assert collect._live(replace(host, cache=False)) == ["--root", "/", "--scope", "live", "--no-cache"]

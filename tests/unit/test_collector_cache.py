@@ -188,6 +188,15 @@ def test_a_file_that_was_changed_just_now_is_not_kept(root: Path) -> None:
     assert len(collect(root, later=61 * 10**9)[1]) == KNOWN
 
 
+def test_a_time_too_far_ahead_to_be_kept_is_read_each_time(root: Path) -> None:
+    """In nanoseconds the year 2262 is the last that fits."""
+    os.utime(root / "etc/a", ns=(0, 1 << 63))
+    os.utime(root / "etc", ns=(0, 1 << 63))
+    first, known = collect(root)
+    assert (first["/etc/a"]["sha256"], len(known)) == (sha(b"one"), KNOWN - 2)
+    assert collect(root, known) == (first, known)
+
+
 def test_a_name_that_makes_a_file_byte_code_counts(root: Path) -> None:
     """Of byte code the time in it is not digested; of the same file by another name it is."""
     (root / "etc/x.pyc").write_bytes(b"\xa7\r\r\n" + bytes(4) + b"timesize" + b"code")

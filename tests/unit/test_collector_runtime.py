@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import hashlib
 import json
 import os
@@ -104,6 +105,48 @@ def test_no_systemd_is_a_warning_not_an_error(monkeypatch: pytest.MonkeyPatch, u
     monkeypatch.setattr(os.path, "isdir", lambda _path: False)
     assert units.active_units(units.list_units(warnings), unit_files) == {}
     assert len(warnings) == 1
+
+
+def test_the_kernel_s_answer_is_what_its_table_says(monkeypatch: pytest.MonkeyPatch) -> None:
+    places = [(socket.AF_INET, "127.0.0.1"), *((socket.AF_INET6, each) for each in ("::1", "::", "::ffff:127.0.0.1"))]
+    with contextlib.ExitStack() as opened:
+        own = {}
+        for family, address in places:
+            listener = opened.enter_context(socket.socket(family))
+            listener.bind((address, 0))
+            listener.listen()
+            own[str(os.fstat(listener.fileno()).st_ino)] = (address, listener.getsockname()[1])
+            client = opened.enter_context(socket.create_connection(listener.getsockname()[:2]))
+            assert client.getpeername()[1] == listener.getsockname()[1]
+        for family, table in ((socket.AF_INET, "tcp"), (socket.AF_INET6, "tcp6")):
+            told = [each for each in sockets.ask_kernel(family) if each[2] in own]
+            text = Path("/proc/net", table).read_text()
+            assert sorted(told) == sorted(each for each in sockets.parse_table(text, False) if each[2] in own)
+            assert {(address.strip("[]"), port) for address, port, _inode in told} == {
+                own[inode] for *_other, inode in told
+            }
+            assert len(told) == (1 if family == socket.AF_INET else 3)
+    monkeypatch.setattr(socket, "IPPROTO_TCP", 253)
+    with pytest.raises(OSError, match="does not tell"):
+        sockets.ask_kernel(socket.AF_INET)
+
+
+def test_the_kernel_is_asked_only_where_it_loads_nothing_for_that(monkeypatch: pytest.MonkeyPatch) -> None:
+    table = "head\n 0: 0100007F:1F90 00000000:0000 0A 0 0 0 0 0 17\n"
+    monkeypatch.setattr(os.path, "exists", lambda path: path == "/proc/modules")
+    monkeypatch.setattr(sockets, "ask_kernel", lambda family: [("asked", family, "1")])
+    for loaded, asked in [
+        ("", False),
+        ("tcp_diag 1 0 - Live 0x0\n", False),
+        ("inet_diag 1 1 tcp_diag, Live 0x0\n", False),
+        ("tcp_diag 1 0 - Live 0x0\ninet_diag 1 1 tcp_diag, Live 0x0\n", True),
+    ]:
+        monkeypatch.setattr(sockets, "read", lambda path, loaded=loaded: loaded if path == "/proc/modules" else table)
+        found = list(sockets._table("tcp", False))
+        assert found == ([("asked", socket.AF_INET, "1")] if asked else [("127.0.0.1", 8080, "17")])
+    assert list(sockets._table("udp", True)) == []
+    monkeypatch.setattr(sockets, "ask_kernel", lambda _family: sockets._CODE.unpack(b""))
+    assert list(sockets._table("tcp6", False)) == [("127.0.0.1", 8080, "17")]
 
 
 def test_own_sockets_are_found_with_their_program() -> None:

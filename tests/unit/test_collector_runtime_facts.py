@@ -121,7 +121,8 @@ def test_systemctl_that_does_not_answer_is_unreadable(monkeypatch: pytest.Monkey
 
 
 def test_settings_of_this_kernel() -> None:
-    own, kernel_wide = sysctl.collect([])
+    own, kernel_wide = sysctl.collect(False, [])
+    assert sysctl.collect(True, []) == (own, {})
     assert {"net.ipv4.ip_forward", "net.core.somaxconn", "kernel.shmmax"} <= set(own)
     assert {"vm.swappiness", "kernel.randomize_va_space", "fs.protected_hardlinks"} <= set(kernel_wide)
     everything = {**own, **kernel_wide}
@@ -150,17 +151,25 @@ def test_a_setting_that_cannot_be_read_is_said(monkeypatch: pytest.MonkeyPatch, 
     (tmp_path / "vm/state").write_text("17\n")
     (tmp_path / "vm/state").chmod(0o444)
     monkeypatch.setattr(sysctl, "ROOT", str(tmp_path))
-    real_open = open
+    real_open = os.open
 
     def refuse(path: str, *rest: Any) -> Any:
         if path.endswith("panic"):
             raise PermissionError(13, "Permission denied")
         return real_open(path, *rest)
 
-    monkeypatch.setattr("builtins.open", refuse)
+    monkeypatch.setattr(os, "open", refuse)
     said: list[str] = []
-    assert sysctl.collect(said) == ({}, {"vm.panic": {"unreadable": True}})
+    assert sysctl.collect(False, said) == ({}, {"vm.panic": {"unreadable": True}})
     assert said == ["runtime: 1 kernel settings can't be read; collect as root"]
+
+
+def test_a_long_setting_comes_whole(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
+    (tmp_path / "vm").mkdir()
+    monkeypatch.setattr(sysctl, "ROOT", str(tmp_path))
+    for length in (sysctl._READ - 1, sysctl._READ, 2 * sysctl._READ, 2 * sysctl._READ + 1):
+        (tmp_path / "vm/long").write_text("x" * length)
+        assert sysctl.collect(False, []) == ({}, {"vm.long": {"value": "x" * length}})
 
 
 def test_of_an_interface_only_what_differs_from_default() -> None:
@@ -715,6 +724,7 @@ def test_own_addresses_are_identity(address: str, shown: str) -> None:
 def test_a_socket_whose_program_is_hidden_is_unreadable(monkeypatch: pytest.MonkeyPatch) -> None:
     table = "  sl  local_address\n   0: 00000000:0016 00000000:0000 0A 0:0 0:0 0 0 0 4711 1\n"
     monkeypatch.setattr(sockets, "read", lambda path: table if path == "/proc/net/tcp" else "")
+    monkeypatch.setattr(sockets, "_may_ask", lambda: False)
     monkeypatch.setattr(sockets, "_holders", lambda _inodes: ({}, True))
     said: list[str] = []
     assert sockets.collect(said) == {"tcp 0.0.0.0:22": {"unreadable": True}}

@@ -10,3 +10,7 @@ a live host, from a directory, and from an image archive: see tree.py for what t
 from __future__ import annotations
 
 SCHEMA = "goldsmith.manifest/1"
+
+# What a manifest tells of: a machine that runs, or one at rest.
+LIVE = "live"
+REST = "rest"

@@ -13,11 +13,12 @@ extended attributes or flags. What could fool it nevertheless is left out or dro
 - a reboot, across which that can't be told;
 - a change right after the look, within the grain of the clock, or through a memory mapping, whose first write alone
   sets the time until the kernel has written the page out (30 seconds by default): a file is kept only when it was
-  changed longer ago than `_SETTLED` before the collection began;
+  changed longer ago than `SETTLED` before the collection began;
 - a file system whose times are another machine's, or nobody's: see `_LOCAL`.
 
 The cache lies in memory (/run), can be written and read by root only, and carries a checksum; one that is damaged,
-or that another version wrote, is not looked at. It is the one thing that the collector writes on a machine.
+or that another version wrote, is not looked at. Beside what unchanged.py keeps there, it is the one thing that the
+collector writes on a machine.
 """
 
 from __future__ import annotations
@@ -35,7 +36,7 @@ PATH = "/run/goldsmith/digests"
 
 # Raise it with any change of what is kept: what is digested of a file, how attributes are put in words.
 _MAGIC = b"goldsmith digests 2\n"
-_SETTLED = 60 * 10**9
+SETTLED = 60 * 10**9  # nanoseconds
 _LOCAL = ("btrfs", "ext4", "f2fs", "overlay", "xfs")
 
 # In the place of a digest, of what has no contents.
@@ -51,14 +52,20 @@ class Cache:
         """`state`: as `current` gives it; `started`: the wall clock in nanoseconds, before anything was looked at."""
         self._state = state
         self._known = known or {}
-        self._settled = started - _SETTLED
+        self._settled = started - SETTLED
         self._found = {}
         self._new = False
 
     @staticmethod
     def key(info, byte_code=False):
-        """What a file, folder or link is known by, from its stat and whether it is digested as byte code."""
-        return _KEY.pack(info.st_dev, info.st_ino, info.st_size, info.st_mtime_ns, info.st_ctime_ns, byte_code)
+        """What a file, folder or link is known by, from its stat and whether it is digested as byte code.
+
+        None where it can't be kept: a time may lie beyond the year 2262, the last that fits.
+        """
+        try:
+            return _KEY.pack(info.st_dev, info.st_ino, info.st_size, info.st_mtime_ns, info.st_ctime_ns, byte_code)
+        except struct.error:
+            return None
 
     def get(self, key):
         """(sha256 as bytes, extended attributes, flags, a link's target) or None."""
@@ -69,7 +76,7 @@ class Cache:
 
     def put(self, key, info, found):
         """Keep what was found, when the file's time of change is long enough ago."""
-        if info.st_ctime_ns < self._settled:
+        if key is not None and info.st_ctime_ns < self._settled:
             self._found[key] = found
             self._new = True
 
@@ -90,16 +97,12 @@ class Cache:
                 extras.append(others)
             records.append(key + sha256 + struct.pack("<I", numbers[extra]))
         head = json.dumps({"state": self._state, "extras": extras}).encode("ascii")
-        body = struct.pack("<I", len(head)) + head + b"".join(records)
-        return _MAGIC + hashlib.sha256(body).digest() + body
+        return sealed(_MAGIC, struct.pack("<I", len(head)) + head + b"".join(records))
 
 
 def parse(data):
     """(state, known files) of what `dump` wrote; ValueError when it is damaged or another version's."""
-    start = len(_MAGIC) + 32
-    body = data[start:]
-    if data[:start] != _MAGIC + hashlib.sha256(body).digest():
-        raise ValueError("no cache of digests")
+    body = unsealed(_MAGIC, data)
     end = 4 + struct.unpack_from("<I", body)[0]
     head = json.loads(body[4:end].decode("ascii"))
     extras = [tuple(extra) for extra in head["extras"]]
@@ -107,6 +110,20 @@ def parse(data):
     for key, sha256, number in struct.iter_unpack("<%ds32sI" % _KEY.size, body[end:]):
         known[key] = (sha256, *extras[number])
     return head["state"], known
+
+
+def sealed(magic, body):
+    """Bytes with what they are, and their checksum, before them."""
+    return magic + hashlib.sha256(body).digest() + body
+
+
+def unsealed(magic, data):
+    """What `sealed` was given; ValueError when it is damaged or something else."""
+    start = len(magic) + 32
+    body = data[start:]
+    if data[:start] != magic + hashlib.sha256(body).digest():
+        raise ValueError("damaged, or another version's")
+    return body
 
 
 def holds(state, now):
@@ -158,7 +175,7 @@ def load(path=PATH):
         return None
     known = None
     with contextlib.suppress(OSError, ValueError):
-        then, kept = parse(_read(path))
+        then, kept = parse(read(path))
         if holds(then, state):
             known = kept
     return Cache(state, started, known)
@@ -169,10 +186,11 @@ def save(cache, path=PATH):
     if not cache.changed:
         return
     with contextlib.suppress(OSError):
-        _write(path, cache.dump())
+        write(path, cache.dump())
 
 
-def _read(path):
+def read(path):
+    """A file's bytes; OSError where there is none, or anybody but root could have written it or may read it."""
     _check_folder(os.path.dirname(path))
     handle = os.open(path, os.O_RDONLY | os.O_NOFOLLOW | os.O_NONBLOCK | os.O_CLOEXEC)
     with os.fdopen(handle, "rb") as source:
@@ -182,7 +200,8 @@ def _read(path):
         return source.read()
 
 
-def _write(path, data):
+def write(path, data):
+    """Put bytes there, for root alone, whole or not at all; OSError where that can't be done."""
     folder = os.path.dirname(path)
     with contextlib.suppress(FileExistsError):
         os.mkdir(folder, 0o700)

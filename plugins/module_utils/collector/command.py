@@ -7,11 +7,13 @@ from __future__ import annotations
 
 import argparse
 import gc
+import hashlib
 import json
 import os
 import sys
 
-from . import cache, document, expect, record, tree
+from . import LIVE, REST, cache, expect, record, tree, unchanged
+from .canonical import canonical
 
 
 def arguments():
@@ -22,7 +24,7 @@ def arguments():
     what.add_argument("--tar", metavar="FILE", help="a root file system in a tar archive")
     parser.add_argument(
         "--scope",
-        choices=[document.LIVE, document.REST],
+        choices=[LIVE, REST],
         help="live adds what runs now, and needs --root / (default: live for /, else rest)",
     )
     less = parser.add_mutually_exclusive_group()
@@ -39,18 +41,53 @@ def arguments():
     parser.add_argument(
         "--no-cache",
         action="store_true",
-        help="read every file, and write nothing: use and keep no digests in %s (which only live does)" % cache.PATH,
+        help="read every file, and write nothing: use and keep nothing in %s (which only live does)"
+        % os.path.dirname(cache.PATH),
+    )
+    parser.add_argument(
+        "--sources",
+        metavar="DIGEST",
+        help="which version of the collector this is: with --record or --expect on a live machine, let the next one by"
+        " the same take this one's sections where no file changed since (see unchanged.py)",
     )
     return parser
 
 
-def _of_archive(name, is_root, scope):
-    # What reads archives takes as long to import as everything else, and a live machine does not need it.
-    from . import archive  # noqa: PLC0415  # pylint: disable=import-outside-toplevel
+def _collect(options, scope):
+    """(the tree, its manifest)."""
+    # What makes sections takes long to import, and is not needed where nothing changed. So does what reads archives.
+    from . import document  # noqa: PLC0415  # pylint: disable=import-outside-toplevel
 
-    opened = archive.RootArchive if is_root else archive.DockerArchive
-    with opened(name) as source:
-        return document.collect(source, scope)
+    if options.docker_archive or options.tar:
+        from . import archive  # noqa: PLC0415  # pylint: disable=import-outside-toplevel
+
+        opened = archive.RootArchive if options.tar is not None else archive.DockerArchive
+        with opened(options.docker_archive or options.tar) as source:
+            return source, document.collect(source, scope)
+    if not os.path.isdir(options.root):
+        raise NotADirectoryError(20, "not a directory", options.root)
+    kept = cache.load() if scope == LIVE and not options.no_cache else None
+    source = tree.DirectoryTree(options.root, kept)
+    manifest = document.collect(source, scope)
+    if kept:
+        cache.save(kept)
+    return source, manifest
+
+
+def _told(options, scope):
+    """The manifest, with `sections` as expect.py tells them."""
+    asked, expected = "", None
+    if options.expect:
+        data = sys.stdin.read()
+        asked, expected = hashlib.sha256(data.encode("utf-8", "surrogateescape")).hexdigest(), json.loads(data)
+    look = unchanged.begin(options.sources) if options.sources and scope == LIVE and not options.no_cache else None
+    found = look and look.found(asked, expected)
+    if not found:
+        source, manifest = _collect(options, scope)
+        found = dict(manifest, sections=expected and expect.sections(manifest, expected))
+        if look:
+            look.keep(source, found["digest"], asked, found["sections"])
+    return expect.told(found, expected) if options.expect else found
 
 
 def main(argv=None):
@@ -60,27 +97,17 @@ def main(argv=None):
     gc.disable()
     parser = arguments()
     options = parser.parse_args(argv)
-    archived = options.docker_archive or options.tar
-    own_root = not archived and os.path.realpath(options.root) == "/"
-    scope = options.scope or (document.LIVE if own_root else document.REST)
-    if scope == document.LIVE and not own_root:
+    own_root = not options.docker_archive and not options.tar and os.path.realpath(options.root) == "/"
+    scope = options.scope or (LIVE if own_root else REST)
+    if scope == LIVE and not own_root:
         parser.error("--scope live needs --root /: only this machine's own root has something running")
     try:
-        expected = json.load(sys.stdin) if options.expect else None
-        if archived:
-            manifest = _of_archive(archived, options.tar is not None, scope)
+        if options.record:
+            sys.stdout.write(canonical(record.answer(_told(options, scope))))
+        elif options.expect:
+            sys.stdout.write(canonical(_told(options, scope)))
         else:
-            if not os.path.isdir(options.root):
-                raise NotADirectoryError(20, "not a directory", options.root)
-            kept = cache.load() if scope == document.LIVE and not options.no_cache else None
-            manifest = document.collect(tree.DirectoryTree(options.root, kept), scope)
-            if kept:
-                cache.save(kept)
-        if expected is None and not options.record:
-            sys.stdout.writelines(manifest.pieces())
-        else:
-            answer = manifest if expected is None else expect.answer(manifest, expected)
-            sys.stdout.write(document.canonical(record.answer(answer) if options.record else answer))
+            sys.stdout.writelines(_collect(options, scope)[1].pieces())
         sys.stdout.write("\n")
         sys.stdout.flush()
     except (OSError, tree.SourceError) as error:

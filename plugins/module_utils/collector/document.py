@@ -6,10 +6,10 @@
 from __future__ import annotations
 
 import hashlib
-import json
-from collections.abc import Mapping
 
 from . import (
+    LIVE,
+    REST,
     SCHEMA,
     accounts,
     alternatives,
@@ -35,9 +35,9 @@ from . import (
     sysctl,
     units,
 )
+from .canonical import canonical
 
-LIVE = "live"
-REST = "rest"
+__all__ = ["LIVE", "REST", "Document", "assemble", "canonical", "collect"]
 
 _AT_ONCE = 1000  # things that are put in JSON at a time
 
@@ -106,26 +106,6 @@ def assemble(sections, identity_facts, runtime_facts, scope, warnings):
         runtime=runtime_facts,
         warnings=sorted(warnings),
     )
-
-
-def canonical(value):
-    """JSON with one form for one value: sorted keys, no spaces, ASCII only. For what holds itself it has no end."""
-    return json.dumps(
-        value,
-        sort_keys=True,
-        separators=(",", ":"),
-        ensure_ascii=True,
-        allow_nan=False,
-        check_circular=False,
-        default=_mapping,
-    )
-
-
-def _mapping(value):
-    """A section whose things are made when they are asked for."""
-    if isinstance(value, Mapping):
-        return dict(value)
-    raise TypeError("no part of a manifest: %r" % (value,))
 
 
 def _sections(sections):

@@ -14,7 +14,7 @@ from __future__ import annotations
 import hashlib
 import zlib
 
-from .document import canonical
+from .canonical import canonical
 
 SHORT = 16  # hexadecimal digits
 
@@ -33,25 +33,30 @@ def digest(value):
 
 
 def answer(manifest, expected):
-    """The manifest, with nothing in it that is as expected.
+    """The manifest, with nothing in it that is as expected."""
+    return told(dict(manifest, sections=sections(manifest, expected)), expected)
 
-    `sections` is None where the digest is the expected one. Else a section that was expected is
-    {"buckets": [3], "things": {…}}: the numbers of the buckets that differ, and all that is in them; one that was not
-    expected is {"things": {…}}. A section of runtime that is as expected is None.
+
+def sections(manifest, expected):
+    """What of the sections is not as expected: None where the digest is the expected one.
+
+    Else a section that was expected is {"buckets": [3], "things": {…}}: the numbers of the buckets that differ, and all
+    that is in them; one that was not expected is {"things": {…}}.
     """
-    found = dict(manifest)
     if manifest["digest"] == expected["digest"]:
-        found["sections"] = None
-    else:
-        found["sections"] = {
-            name: _differing(section, expected["sections"].get(name)) for name, section in manifest["sections"].items()
-        }
-    if manifest["runtime"] is not None:
-        found["runtime"] = {
-            name: None if digest(section) == expected["runtime"].get(name) else section
-            for name, section in manifest["runtime"].items()
-        }
-    return found
+        return None
+    return {name: _differing(section, expected["sections"].get(name)) for name, section in manifest["sections"].items()}
+
+
+def told(found, expected):
+    """A manifest whose sections are told already, with None for each section of runtime that is as expected."""
+    if found["runtime"] is None:
+        return found
+    runtime = {
+        name: None if digest(section) == expected["runtime"].get(name) else section
+        for name, section in found["runtime"].items()
+    }
+    return dict(found, runtime=runtime)
 
 
 def _differing(section, expected):

@@ -146,14 +146,16 @@ class DirectoryTree(Tree):
 
     It keeps out of whatever else is mounted there (recorded as a mount, not entered), follows no link, and takes a
     directory that is replaced while it looks as gone. Sockets are left out: they exist while a program runs.
-    `kept` is what the last look found (see cache.py): what is in it is not read.
+    `kept` is what the last look found (see cache.py): what is in it is not read. `opened` has the paths that sections
+    asked for the contents of and, of mounts, the digests of what they got.
     """
 
     def __init__(self, root="/", kept=None):
         super().__init__()
         self._cache = kept
+        self.opened = {}
         self.root = os.path.realpath(root)
-        self._mounts = mount_points(self.root, _read_mounts())
+        self._mounts = mount_points(self.root, read_mounts())
         self._decode = None if sys.getfilesystemencoding().lower() in ("utf-8", "utf8") else _as_utf8
         self._flags = os.O_RDONLY | os.O_NOFOLLOW | os.O_CLOEXEC | os.O_NONBLOCK
         self._proc = os.path.isdir("/proc/self/fd")
@@ -164,6 +166,13 @@ class DirectoryTree(Tree):
         return path if self.root == "/" else self.root + path
 
     def contents(self, path):
+        data = self._read(path)
+        got = self.opened.setdefault(path, set())
+        if self.entries[path].type == MOUNT:
+            got.add(digest.of_bytes(data or b""))
+        return data
+
+    def _read(self, path):
         try:
             handle = self._open(self._real(path))
         except OSError:
@@ -247,7 +256,7 @@ class DirectoryTree(Tree):
                     entries[path] = Entry(_type_of(found), None)
                     self._failed(path, entries[path], error)
                     continue
-                kind, mode = _kind(info.st_mode)
+                kind, mode = kind_and_mode(info.st_mode)
                 if kind is None or (only_directories and kind != DIRECTORY):
                     continue
                 entry = Entry(kind, mode, info.st_uid, info.st_gid)
@@ -352,7 +361,7 @@ class DirectoryTree(Tree):
 
 
 @functools.lru_cache(maxsize=4096)
-def _kind(mode):
+def kind_and_mode(mode):
     """(type, permission bits) of a stat's mode: thousands have one, which is held once."""
     return _TYPES.get(stat.S_IFMT(mode)), stat.S_IMODE(mode)
 
@@ -372,7 +381,8 @@ def _as_utf8(name):
     return os.fsencode(name).decode("utf-8", "surrogateescape")
 
 
-def _read_mounts():
+def read_mounts():
+    """/proc/self/mountinfo's bytes; empty where there is none."""
     try:
         with open("/proc/self/mountinfo", "rb") as source:
             return source.read()

@@ -39,7 +39,7 @@ def collect(tree, warnings):
     A section that can't be made is unreadable, with a warning, and never an empty one.
     """
     shared = ask.in_container()
-    own, kernel_wide = sysctl.collect(warnings)
+    own, kernel_wide = sysctl.collect(shared, warnings)
     makers = {
         "units": lambda: units.collect(tree, warnings),
         "sockets": lambda: sockets.collect(warnings),

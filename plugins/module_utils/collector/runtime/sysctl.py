@@ -67,21 +67,25 @@ _EPHEMERAL = re.compile(
 
 BY_MEMORY = "sized by memory"
 
+# A setting that is shorter comes whole with the first read; a second one would only say that it has ended.
+_READ = 1 << 13
+
 
 def ephemeral(interface):
     """Is it one of the interfaces that come and go by themselves?"""
     return _EPHEMERAL.match(interface) is not None
 
 
-def collect(warnings):
+def collect(shared, warnings):
     """({"net.ipv4.ip_forward": {"value": "0"}}, {"vm.swappiness": {"value": "60"}})
 
-    Of an interface only what differs from `default`, which it began with. What the kernel sizes by the machine's
-    memory, a little differently at each boot, is `sized by memory` as long as it is about that.
+    The second is empty where the kernel is `shared`: it is the host's. Of an interface only what differs from
+    `default`, which it began with. What the kernel sizes by the machine's memory, a little differently at each boot, is
+    `sized by memory` as long as it is about that.
     """
     raw = {}
     refused = set()
-    _walk(ROOT, raw, refused)
+    _walk(ROOT, _OWN.match if shared else bool, raw, refused)
     values = settings(raw, memory(read("/proc/meminfo")))
     if refused:
         warnings.append("runtime: %d kernel settings can't be read; collect as root" % len(refused))
@@ -91,7 +95,7 @@ def collect(warnings):
     return own, {name: fact for name, fact in found.items() if name not in own}
 
 
-def _walk(folder, raw, refused):
+def _walk(folder, wanted, raw, refused):
     try:
         with os.scandir(folder) as scan:
             children = list(scan)
@@ -102,21 +106,32 @@ def _walk(folder, raw, refused):
         if child.path in _NOT_ENTERED or (interfaces and ephemeral(child.name)):
             continue
         if child.is_dir(follow_symlinks=False):
-            _walk(child.path, raw, refused)
+            _walk(child.path, wanted, raw, refused)
             continue
         name = dotted(child.path)
-        if _LEFT_OUT.fullmatch(name):
+        if not wanted(name) or _LEFT_OUT.fullmatch(name):
             continue
         try:
             mode = child.stat(follow_symlinks=False).st_mode
             if not mode & 0o222 or not mode & 0o444 or not stat.S_ISREG(mode):
                 continue
-            with open(child.path, "rb") as source:
-                raw[name] = source.read().decode("utf-8", "surrogateescape")
+            raw[name] = _value(child.path).decode("utf-8", "surrogateescape")
         except FileNotFoundError:
             continue
         except OSError:
             refused.add(name)
+
+
+def _value(path):
+    handle = os.open(path, os.O_RDONLY | os.O_CLOEXEC)
+    try:
+        data = piece = os.read(handle, _READ)
+        while len(piece) == _READ:
+            piece = os.read(handle, _READ)
+            data += piece
+        return data
+    finally:
+        os.close(handle)
 
 
 def dotted(path):
