@@ -26,6 +26,8 @@ SECTIONS = (
     "files",
     "runtime.units",
     "runtime.sockets",
+    "runtime.environment",
+    "runtime.processes",
     "runtime.restart",
     "runtime.reboot",
     "runtime.firewall",
