@@ -719,6 +719,39 @@ def test_containers_without_what_changes_and_what_is_secret() -> None:
     assert "hunter2" not in json.dumps(found)
 
 
+def test_containers_and_images_of_podman() -> None:
+    """Recorded of podman 4.3.1: ports, volumes and a variable; --rm; --privileged."""
+    inspected = json.loads(recorded("podman-container-inspect.json"))
+    digest = "sha256:b8b87fd9c38625eeffeb7c62e30c87f767d0ddc78909fa2bf9060c7016dbe01e"
+    found = containers.parse_containers(inspected)
+    assert found["web"] == {
+        "image": "localhost/web:1",
+        "digest": digest,
+        "state": "created",
+        "restart": "always",
+        "ports": ["0.0.0.0:8080 -> 80/tcp", "127.0.0.1:ephemeral -> 443/tcp"],
+        "mounts": ["(number) -> /var/cache/nginx", "/srv/www -> /usr/share/nginx/html (read-only)", "data -> /data"],
+        "network": "bridge",
+        "privileged": False,
+        "environment": ["DB_PASSWORD", "PATH", "TERM", "container"],
+    }
+    assert (found["own"]["network"], found["own"]["privileged"], found["own"]["restart"]) == ("host", True, "no")
+    assert found.keys() == {"web", "own"}
+    assert containers.parse_containers([{**inspected[0], "IsInfra": True}]) == {}
+    images = containers.parse_images(json.loads(recorded("podman-image-inspect.json")))
+    assert images == {"localhost/web:1": {"id": digest}, "localhost/web:latest": {"id": digest}}
+
+
+def test_podman_is_asked_once_it_has_worked(monkeypatch: pytest.MonkeyPatch) -> None:
+    asked: list[list[str]] = []
+    monkeypatch.setattr(ask, "program", lambda name: name)
+    monkeypatch.setattr(ask, "run", lambda argv, *_more: asked.append(argv) or "")
+    monkeypatch.setattr(os.path, "exists", lambda path: path == "/run/podman/podman.sock")
+    assert (containers.collect([]), asked) == (None, [])
+    monkeypatch.setattr(os.path, "exists", lambda path: path == "/var/lib/containers/storage/libpod")
+    assert (containers.collect([]), asked[0][0]) == ({}, "podman")
+
+
 def test_images_by_name() -> None:
     assert containers.parse_images(json.loads(recorded("docker-image-inspect.json"))) == {
         "nginx:1.27": {"id": "sha256:" + "1" * 64},
