@@ -33,9 +33,13 @@ _NOUNS = {
     "users": ("user", "users"),
     "groups": ("group", "groups"),
     "alternatives": ("alternative", "alternatives"),
+    "certificates": ("authority", "authorities"),
     "ssh_keys": ("key that lets in", "keys that let in"),
     "runtime.sockets": ("listening socket", "listening sockets"),
+    "runtime.processes": ("program left running", "programs left running"),
 }
+_TELLING = {"files": "where it runs what was replaced: ", "by": "", "shaped": "", "of": "of "}
+"""Attributes of facts that are told where one side alone has the fact, and the words before them."""
 
 
 def side(differences: Sequence[Difference]) -> str:
@@ -51,7 +55,7 @@ def whole(differences: Sequence[Difference]) -> dict[str, Any]:
 def anchors(kind: str, name: str, things: Things) -> list[Thing]:
     """The things that the cause's own words speak of."""
     if kind == "fact":
-        return list(things)
+        return [thing for thing in things if " ".join(thing) == name]
     return [(section, name) for section in _SECTION_OF.get(kind, ()) if (section, name) in things]
 
 
@@ -67,7 +71,7 @@ def headline(kind: str, name: str, things: Things) -> str:
         "records": "records of the packages above",
         "accounts": "files of the accounts above",
         "library": f"library {posixpath.basename(shown)}{_happened(own)}, in {posixpath.dirname(shown)}",
-        "fact": f"{section.replace('_', ' ')} {key}{_happened(own)}{_replaced(own)}",
+        "fact": f"{section.replace('_', ' ')} {key}{_happened(own)}{_telling(own)}",
         "identity": f"identity {shown}{_happened(own)}",
     }
     if kind in ("file", "folder"):
@@ -115,10 +119,10 @@ def _happened(own: Sequence[Difference]) -> str:
     return f"{version}, {others}" if others else version
 
 
-def _replaced(own: Sequence[Difference]) -> str:
-    """Which replaced programs and libraries run, where one side alone must be restarted."""
-    files = whole(own).get("files") if own and own[0].section == "runtime.restart" else None
-    return f", where it runs what was replaced: {say(None, files)}" if files else ""
+def _telling(own: Sequence[Difference]) -> str:
+    """What a fact of one side alone says that a person acts on."""
+    thing = whole(own)
+    return next((f", {words}{say(None, thing[name])}" for name, words in _TELLING.items() if thing.get(name)), "")
 
 
 def _change(each: Difference) -> str:
@@ -137,9 +141,10 @@ def _list_change(one: list[Any], other: list[Any]) -> str:
 
 
 def _file(own: Sequence[Difference]) -> str:
-    """What lies at a path, where that is known."""
-    kind = whole(own).get("type", "file")
-    return "folder" if kind == "directory" else str(kind)
+    """What lies at a path, where that is known and the same on both."""
+    kinds = {kind for each in own for kind in each.about.get("type", ())} or {whole(own).get("type", "file")}
+    kind = kinds.pop() if len(kinds) == 1 else "file"
+    return "folder" if kind == "directory" else kind
 
 
 def _package(own: Sequence[Difference]) -> str:

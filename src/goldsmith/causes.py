@@ -46,6 +46,11 @@ _RECORDS = re.compile(
 )
 _PATH = re.compile(r"(?:^| )(/[^\s:]+)")
 
+_AUTHORITIES = "/etc/ssl/certs/"
+_BUNDLE = "/etc/ssl/certs/ca-certificates.crt"
+_AUTHORITIES_CHOSEN = ("/etc/ca-certificates.conf", "/etc/ca-certificates/", "/usr/local/share/ca-certificates/")
+"""What update-ca-certificates writes, and what it reads beside its package."""
+
 _READ_FROM = {
     "sudo": ("/etc/sudoers",),
     "mounts": ("/etc/fstab",),
@@ -94,7 +99,7 @@ def group(differences: Iterable[Difference]) -> tuple[Cause, ...]:
     sorting = _Sorting(differences)
     for step in (
         *(sorting.packages, sorting.libraries, sorting.units, sorting.accounts, sorting.alternatives),
-        *(sorting.neighbours, sorting.settings, sorting.records),
+        *(sorting.neighbours, sorting.authorities, sorting.settings, sorting.records),
         *(sorting.altered, sorting.hands, sorting.rest),
     ):
         step()
@@ -293,6 +298,30 @@ class _Sorting:
             real = posixpath.normpath(posixpath.join(posixpath.dirname(path), target))
             yield from (real, f"/usr{real}")
 
+    def authorities(self) -> None:
+        """What is chosen for trust, in one file or by the package, brings what update-ca-certificates makes of it.
+
+        Of several files each brings the links to it, and what is made of all of them has the rest.
+        """
+        chosen = [
+            path
+            for path in self.keys.get("files", ())
+            if path.startswith(_AUTHORITIES_CHOSEN) and "directory" not in self.about("files", path, "type")
+        ]
+        if not chosen:
+            return
+        package = self.cause.get(("packages", "ca-certificates"))
+        for path in chosen:
+            self.give("files", path, package or ("file", path))
+        made = [path for path in self.left("files") if path.startswith(_AUTHORITIES)]
+        # Twice: a link named by its hash leads to one that is named by its file.
+        for path in (*made, *made):
+            self.give("files", path, next(filter(None, map(self.of, self._targets(path))), None))
+        self.give("files", _BUNDLE, self.of(chosen[0]) if len(chosen) == 1 else package or ("file", _BUNDLE))
+        for section, keys in (("files", made), ("certificates", self.left("certificates"))):
+            for key in keys:
+                self.give(section, key, self.of(_BUNDLE))
+
     def settings(self) -> None:
         """A setting has the cause of the file that it is read from, or of the same setting at rest."""
         for at_rest in (True, False):
@@ -307,6 +336,8 @@ class _Sorting:
         same = self.cause.get((section.removeprefix("runtime."), key))
         if same:
             return same
+        if section == "runtime.processes" and (listens := self._socket_of(key)):
+            return "fact", f"runtime.sockets {listens}"
         said = (*self.about(section, key, "path"), *self.about(section, key, "image"), *_PATH.findall(key))
         places = [each for each in said if ("files", each) in self.things]
         if not places and section in _READ_FROM:
@@ -318,6 +349,16 @@ class _Sorting:
             return "fact", f"{section} {key}"
         self.give("files", places[0], ("file", places[0]))
         return self.cause["files", places[0]]
+
+    def _socket_of(self, program: str) -> str | None:
+        """A socket on the same side on which a program listens that is of no unit."""
+        for key in self.left("runtime.sockets") if self.side("runtime.processes", program) else ():
+            here = cause_words.whole(self.things["runtime.sockets", key])
+            listens = posixpath.basename(program) in here.get("program", "").split(", ")
+            of_unit = not here.get("unit", ".slice").endswith(".slice")
+            if listens and not of_unit and self.side("runtime.sockets", key) == self.side("runtime.processes", program):
+                return key
+        return None
 
     def records(self) -> None:
         """What is kept of accounts and packages has their cause, where they have only one."""

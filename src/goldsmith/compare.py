@@ -26,6 +26,8 @@ SECTIONS = (
     "files",
     "runtime.units",
     "runtime.sockets",
+    "runtime.environment",
+    "runtime.processes",
     "runtime.restart",
     "runtime.reboot",
     "runtime.firewall",
@@ -44,7 +46,7 @@ SECTIONS = (
 """The order in which sections are reported; one that is not listed comes after them."""
 
 _CLONES = ("machine_id", "dbus_machine_id", "ssh_host_key ", "docker_key", "docker_engine_id", "ssl_snakeoil_key")
-_ABOUT = ("package", "path", "unit", "image", "target")
+_ABOUT = ("package", "path", "unit", "image", "target", "type")
 _NOT_COMPARED = "package"
 """Which package a path belongs to is described, not judged: dpkg's own records are compared."""
 _IDENTITY_ATTRIBUTES = ("mode", "owner", "group", "target")
@@ -57,7 +59,8 @@ class Difference:
     kind: `only_a` and `only_b` (the other side lacks it; `a` or `b` holds all its attributes), `changed` (one
     attribute; `a` and `b` hold its values), `unreadable` (neither side could be read, so nothing is proven),
     `equal` (an identity that two machines share). `reason` is the policy's, None while nothing explains it. `about`
-    is what else the thing says of where it comes from (see `_ABOUT`), on either side, for its cause to be found.
+    is what the thing says of what it is and where it comes from (see `_ABOUT`), on either side, for its cause to be
+    found and named.
     """
 
     section: str

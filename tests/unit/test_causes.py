@@ -100,7 +100,7 @@ def test_a_package_brings_units_users_alternatives_and_links() -> None:
     assert lines(a, b) == [
         "package chrony 4.3 only on B: 11 files, 1 unit, 1 user, 1 group, 1 listening socket",
         "package vim 9 only on B: 3 files",
-        "file /usr/bin/editor, target /bin/nano → /etc/alternatives/editor",
+        "link /usr/bin/editor, target /bin/nano → /etc/alternatives/editor",
     ]
 
 
@@ -296,6 +296,86 @@ def test_a_setting_has_the_cause_of_the_file_that_it_is_read_from() -> None:
         "file /etc/sudoers.d/b, contents",
         f"file {conf}, contents: 1 setting of runtime.sysctl, 1 setting of sysctl",
     ]
+
+
+CHANGED = {**FILE, "sha256": "b" * 64}
+CONF, BUNDLE = "/etc/ca-certificates.conf", "/etc/ssl/certs/ca-certificates.crt"
+LOCAL = "/usr/local/share/ca-certificates/"
+
+
+def authority(name: str, number: str, source: str) -> dict[str, Any]:
+    """What update-ca-certificates makes of one."""
+    links = {f"/etc/ssl/certs/{number}.0": link(f"{name}.pem"), f"/etc/ssl/certs/{name}.pem": link(source)}
+    return {"files": links, "certificates": {f"{name} {number}": {"subject": f"CN={name}"}}}
+
+
+def test_who_is_trusted_has_the_file_in_which_it_is_chosen() -> None:
+    """An authority is distrusted in the package's list; then one is brought as a file of its own."""
+    old = authority("ISRG", "4042bcee", "/usr/share/ca-certificates/mozilla/ISRG.crt")
+    trusted = {"files": {**old["files"], CONF: FILE, BUNDLE: FILE}, "certificates": old["certificates"]}
+    distrusted = {"files": {CONF: CHANGED, BUNDLE: CHANGED}}
+    assert lines(trusted, distrusted) == [f"file {CONF}, contents: 3 files, 1 authority"]
+
+    new = authority("Own", "c0ffee00", f"{LOCAL}Own.crt")
+    brought = {**new, "files": {**new["files"], f"{LOCAL}Own.crt": FILE, BUNDLE: CHANGED}}
+    assert lines({"files": {BUNDLE: FILE}}, brought) == [f"file {LOCAL}Own.crt only on B: 3 files, 1 authority"]
+
+
+def test_where_several_are_chosen_each_has_its_links_and_the_bundle_the_rest() -> None:
+    one, two = (authority(name, f"0000000{name}", f"{LOCAL}{name}.crt") for name in "12")
+    b = {
+        "files": {**one["files"], **two["files"], f"{LOCAL}1.crt": FILE, f"{LOCAL}2.crt": FILE, BUNDLE: CHANGED},
+        "certificates": {**one["certificates"], **two["certificates"]},
+    }
+    assert lines({"files": {BUNDLE: FILE}}, b) == [
+        f"file {BUNDLE}, contents: 2 authorities",
+        f"file {LOCAL}1.crt only on B: 2 files",
+        f"file {LOCAL}2.crt only on B: 2 files",
+    ]
+
+
+def test_a_newer_package_of_authorities_brings_what_is_made_of_it() -> None:
+    old = authority("ISRG", "4042bcee", "/usr/share/ca-certificates/mozilla/ISRG.crt")
+    files = {CONF: FILE, BUNDLE: FILE, "/usr/share/ca-certificates/mozilla/ISRG.crt": of("ca-certificates")}
+    a = {**old, "files": {**old["files"], **files}, "packages": {"ca-certificates": package("1")}}
+    b = {"files": {CONF: CHANGED, BUNDLE: CHANGED}, "packages": {"ca-certificates": package("2")}}
+    assert lines(a, b) == ["package ca-certificates 1 → 2: 5 files, 1 authority"]
+
+
+def test_what_a_fact_of_one_side_says() -> None:
+    b = {
+        "runtime": {
+            "network": {
+                "route ipv4 10.9.0.0/16": {"by": "interface eth0"},
+                "traffic eth0": {"shaped": ["qdisc netem (number): root delay 100ms"]},
+            },
+            "processes": {"/opt/miner": {"of": "no unit"}},
+        }
+    }
+    assert lines({"runtime": {"network": {}, "processes": {}}}, b) == [
+        "runtime.network route ipv4 10.9.0.0/16 only on B, interface eth0",
+        "runtime.network traffic eth0 only on B, qdisc netem (number): root delay 100ms",
+        "runtime.processes /opt/miner only on B, of no unit",
+    ]
+
+
+def test_a_program_that_listens_is_told_by_its_socket() -> None:
+    """The other program is of a unit, and this one listens on its own account."""
+    sockets = {
+        "tcp 0.0.0.0:80": {"program": "python3.11", "unit": "app.service"},
+        "tcp 0.0.0.0:4444": {"program": "python3.11"},
+    }
+    b = {"runtime": {"sockets": sockets, "processes": {"/usr/bin/python3.11": {"of": "no unit"}}}}
+    assert lines({"runtime": {"sockets": {}, "processes": {}}}, b) == [
+        "unit app.service: 1 listening socket",
+        "runtime.sockets tcp 0.0.0.0:4444 only on B: 1 program left running",
+    ]
+
+
+def test_what_is_no_file_is_called_what_it_is() -> None:
+    a = {"files": {"/srv": FOLDER, "/x": link("/a"), "/y": FILE}}
+    b = {"files": {"/srv": {**FOLDER, "flags": ["immutable"]}, "/x": link("/b"), "/y": link("/z")}}
+    assert lines(a, b) == ["folder /srv, flags - → immutable", "link /x, target /a → /b", "file /y, type file → link"]
 
 
 def test_alternatives() -> None:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import os
+import struct
 import subprocess
 import sys
 from pathlib import Path
@@ -15,17 +16,22 @@ from ansible_collections.goldsmith.core.plugins.module_utils.collector import do
 from ansible_collections.goldsmith.core.plugins.module_utils.collector.runtime import (
     ask,
     containers,
+    environment,
     firewall,
     kernel,
     modules,
     mounts,
+    netlink,
     network,
     nft,
+    processes,
     reboot,
     restart,
+    routes,
     sockets,
     swaps,
     sysctl,
+    traffic,
 )
 
 from goldsmith import compare, manifest, policy
@@ -624,6 +630,82 @@ def test_the_running_kernel_was_built_again() -> None:
     assert reboot.package_version(status, "linux-image-6.1.0-26-amd64") == ""
 
 
+@pytest.mark.parametrize(
+    ("cgroups", "top", "session", "is_none"),
+    [
+        ("0::/\n", "/init.scope", "", True),
+        ("9:name=systemd:/../..\n8:pids:/x\n0::/\n", "/../../init.scope", "", True),
+        ("9:name=systemd:/\n0::/system.slice/x.service\n", "/../../init.scope", "", True),
+        ("0::/docker/4711\n", "/docker/4711/init.scope", "", True),
+        ("0::/docker/4711\n", "/init.scope", "", False),
+        ("0::/user.slice/user-0.slice/session-c3.scope\n", "/init.scope", "c3", False),
+        ("0::/user.slice/user-0.slice/user@0.service/init.scope\n", "/init.scope", "", False),
+        ("0::/system.slice/nginx.service\n", "/init.scope", "", False),
+        ("", "/init.scope", "", False),
+    ],
+)
+def test_of_which_session_or_of_no_unit_a_process_is(cgroups: str, top: str, session: str, is_none: bool) -> None:
+    group = sockets.systemd_path(cgroups)
+    assert processes.session_of(group) == session
+    assert processes.of_no_unit(group, top) is is_none
+
+
+def test_what_a_session_left_when_it_ended() -> None:
+    """Session 4's leader is another process by now, and of session 5 logind keeps no file."""
+    seen = {
+        "10": ("/usr/sbin/sshd", "3"),
+        "11": ("/usr/bin/bash", "3"),
+        "20": ("/usr/bin/tmux", "4"),
+        "30": ("/usr/bin/sleep", "5"),
+        "40": ("/opt/miner", ""),
+    }
+    leaders = {"3": "10", "4": "11", "5": ""}
+    assert processes.left(seen, leaders.__getitem__) == {
+        "20": ("/usr/bin/tmux", "a session that has ended"),
+        "30": ("/usr/bin/sleep", "a session that has ended"),
+        "40": ("/opt/miner", "no unit"),
+    }
+    assert processes.leader_of("UID=0\nLEADER=812\nTYPE=tty\n") == "812"
+    assert processes.leader_of("") == ""
+
+
+def test_what_ends_by_itself_was_not_left(monkeypatch: pytest.MonkeyPatch) -> None:
+    """The second look finds one process less, and another under the number of a third."""
+    looks = iter(
+        [
+            ({"1": ("/a", ""), "2": ("/b", ""), "3": ("/c", ""), "4": ("/a", "9")}, False),
+            ({"1": ("/a", ""), "3": ("/d", ""), "4": ("/a", "9")}, False),
+        ]
+    )
+    monkeypatch.setattr(ask, "systemd_runs", lambda: True)
+    monkeypatch.setattr(processes, "_look", lambda: next(looks))
+    assert processes.collect([]) == {"/a": {"of": "a session that has ended, no unit"}}
+
+
+def test_who_may_not_see_what_was_left_says_so(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(ask, "systemd_runs", lambda: True)
+    monkeypatch.setattr(processes, "_look", lambda: ({}, True))
+    said: list[str] = []
+    assert processes.collect(said) == {restart.OTHERS: {"unreadable": True}}
+    assert len(said) == 1
+    monkeypatch.setattr(ask, "systemd_runs", lambda: False)
+    assert processes.collect(said) is None
+    assert len(said) == 1
+
+
+def test_variables_of_the_manager() -> None:
+    said = "LANG=C.UTF-8\nLC_ALL=C\nPATH=/usr/bin:/bin\nA=$'x=y z'\nDB_PASSWORD=hunter2\n"
+    found = environment.parse(said)
+    assert found.pop("DB_PASSWORD")["value"].startswith("sha256:")
+    assert found == {"PATH": {"value": "/usr/bin:/bin"}, "A": {"value": "$'x=y z'"}}
+
+
+def test_a_manager_that_does_not_answer_is_unreadable(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(ask, "systemd_runs", lambda: True)
+    monkeypatch.setattr(ask, "run", lambda _argv, _warnings: None)
+    assert environment.collect([]) == {"systemctl show-environment": {"unreadable": True}}
+
+
 # Containers and network
 
 
@@ -646,6 +728,39 @@ def test_containers_without_what_changes_and_what_is_secret() -> None:
     assert "hunter2" not in json.dumps(found)
 
 
+def test_containers_and_images_of_podman() -> None:
+    """Recorded of podman 4.3.1: ports, volumes and a variable; --rm; --privileged."""
+    inspected = json.loads(recorded("podman-container-inspect.json"))
+    digest = "sha256:b8b87fd9c38625eeffeb7c62e30c87f767d0ddc78909fa2bf9060c7016dbe01e"
+    found = containers.parse_containers(inspected)
+    assert found["web"] == {
+        "image": "localhost/web:1",
+        "digest": digest,
+        "state": "created",
+        "restart": "always",
+        "ports": ["0.0.0.0:8080 -> 80/tcp", "127.0.0.1:ephemeral -> 443/tcp"],
+        "mounts": ["(number) -> /var/cache/nginx", "/srv/www -> /usr/share/nginx/html (read-only)", "data -> /data"],
+        "network": "bridge",
+        "privileged": False,
+        "environment": ["DB_PASSWORD", "PATH", "TERM", "container"],
+    }
+    assert (found["own"]["network"], found["own"]["privileged"], found["own"]["restart"]) == ("host", True, "no")
+    assert found.keys() == {"web", "own"}
+    assert containers.parse_containers([{**inspected[0], "IsInfra": True}]) == {}
+    images = containers.parse_images(json.loads(recorded("podman-image-inspect.json")))
+    assert images == {"localhost/web:1": {"id": digest}, "localhost/web:latest": {"id": digest}}
+
+
+def test_podman_is_asked_once_it_has_worked(monkeypatch: pytest.MonkeyPatch) -> None:
+    asked: list[list[str]] = []
+    monkeypatch.setattr(ask, "program", lambda name: name)
+    monkeypatch.setattr(ask, "run", lambda argv, *_more: asked.append(argv) or "")
+    monkeypatch.setattr(os.path, "exists", lambda path: path == "/run/podman/podman.sock")
+    assert (containers.collect([]), asked) == (None, [])
+    monkeypatch.setattr(os.path, "exists", lambda path: path == "/var/lib/containers/storage/libpod")
+    assert (containers.collect([]), asked[0][0]) == ({}, "podman")
+
+
 def test_images_by_name() -> None:
     assert containers.parse_images(json.loads(recorded("docker-image-inspect.json"))) == {
         "nginx:1.27": {"id": "sha256:" + "1" * 64},
@@ -665,32 +780,118 @@ def test_an_engine_that_does_not_answer_is_unreadable(monkeypatch: pytest.Monkey
     assert containers.collect([]) is None
 
 
-def test_routes_without_addresses() -> None:
-    text = (
-        "Iface\tDestination\tGateway \tFlags\tRefCnt\tUse\tMetric\tMask\t\tMTU\tWindow\tIRTT\n"
-        "eth0\t00000000\t010200C0\t0003\t0\t0\t0\t00000000\t0\t0\t0\n"
-        "eth0\t000200C0\t00000000\t0001\t0\t0\t0\t00FFFFFF\t0\t0\t0\n"
-        "eth0\t0000140A\t010200C0\t0003\t0\t0\t0\t0000FFFF\t0\t0\t0\n"
-        "*\t0000160A\t00000000\t0200\t0\t0\t0\t0000FFFF\t0\t0\t0\n"
-        "*\t0000170A\t00000000\t0001\t0\t0\t0\t0000FFFF\t0\t0\t0\n"
-    )
-    if sys.byteorder == "little":
-        assert network.routes(text) == {
-            "route ipv4 default": {"by": "gateway"},
-            "route ipv4 10.20.0.0/16": {"by": "gateway"},
-            "route ipv4 10.22.0.0/16": {"by": "reject"},
-            "route ipv4 10.23.0.0/16": {"by": "reject"},
-        }
+# The kernel's answers are in the byte order of the machine that they were recorded on.
+LITTLE = pytest.mark.skipif(sys.byteorder == "big", reason="the kernel's answers were recorded on another machine")
 
 
-def test_routes_that_routers_announce_are_left_out() -> None:
-    zero = "0" * 32
-    static = f"{zero} 00 {zero} 00 {'fe80'.ljust(31, '0')}1 00000400 00000001 00000000 00000003     eth0\n"
-    announced = f"{zero} 00 {zero} 00 {'fe80'.ljust(31, '0')}1 00000400 00000001 00000000 00450003     eth0\n"
-    last = f"{zero} 00 {zero} 00 {zero} ffffffff 00000001 00000000 00200200       lo\n"
-    assert network.routes_v6(static + last) == {"route ipv6 default": {"by": "gateway"}}
-    assert network.routes_v6(announced + last) == {}
-    assert network.routes_v6("") == {}
+def answers(what: str) -> list[bytes]:
+    """What a kernel said by netlink of a network made for it (`ip`'s commands stand in each test)."""
+    return [bytes.fromhex(each) for each in json.loads(recorded("netlink.json"))[what]]
+
+
+def interfaces() -> dict[int, str]:
+    return {int(index): name for index, name in json.loads(recorded("netlink.json"))["interfaces"].items()}
+
+
+@LITTLE
+def test_routes_that_somebody_made_and_those_by_gateways() -> None:
+    """Not: 192.0.2.0/24 (the kernel's), 10.12.0.0/16 (proto dhcp), 192.0.2.1 (the gateway), an IPv6 default that a
+    router announced (proto ra), 2001:db8:1::/64 (expires), ff00::/8.
+    """
+    assert routes.routes(answers("routes"), interfaces()) == {
+        "route ipv4 default": {"by": "gateway"},
+        "route ipv4 default table 7": {"by": "gateway"},
+        "route ipv4 10.9.0.0/16": {"by": "interface eth0"},
+        "route ipv4 10.10.0.0/16": {"by": "gateway"},
+        "route ipv4 10.11.0.0/16": {"by": "interface eth0, interface eth1"},
+        "route ipv4 10.13.0.0/16": {"by": "gateway"},
+        "route ipv4 10.22.0.0/16": {"by": "reject"},
+        "route ipv4 10.77.0.0/16 table local": {"by": "interface lo"},
+        "route ipv6 2001:db8::/32": {"by": "interface eth0"},
+        "route ipv6 2001:db8:2::/64": {"by": "reject"},
+    }
+
+
+@LITTLE
+def test_routes_through_interfaces_that_come_and_go_are_left_out() -> None:
+    found = routes.routes(answers("routes"), {index: "veth" + name for index, name in interfaces().items()})
+    assert {fact["by"] for fact in found.values()} == {"gateway", "reject"}
+
+
+@LITTLE
+def test_rules_of_policy_routing_in_words() -> None:
+    """Own addresses are identity: `from 192.0.2.7 lookup 7` is of each machine's own. tun_id has no word here."""
+    assert routes.rules(answers("rules"), routes.addresses(answers("addresses"))) == {
+        "rules ipv4": {
+            "rules": [
+                "0: from all lookup local",
+                "50: from all tos 0x10 goto 100",
+                "60: from all l3mdev",
+                "99: not from all to 10.0.0.0/8 iif eth0 uidrange 1000-1001 ipproto 6 dport 80 lookup 100"
+                " suppress_prefixlength 0 12=0000000000000005 29=ffff",
+                "100: from 10.0.0.0/8 fwmark 0x1/0xffffffff lookup 100",
+                "32765: from own lookup 7",
+                "32766: from all lookup main",
+                "32767: from all lookup default",
+                "40000: from all prohibit",
+            ]
+        },
+        "rules ipv6": {
+            "rules": [
+                "0: from all lookup local",
+                "7: from all to 2001:db8::/32 oif eth1 sport 1-9 lookup main",
+                "32766: from all lookup main",
+            ]
+        },
+    }
+    assert "32765: from 192.0.2.7/32 lookup 7" in routes.rules(answers("rules"), set())["rules ipv4"]["rules"]
+
+
+def test_an_answer_by_netlink_that_is_cut_short_is_an_error() -> None:
+    whole = struct.pack("=IHHII", 20, 24, 2, 1, 0) + b"abcd"
+    assert list(netlink.messages(whole * 2)) == [(24, b"abcd")] * 2
+    assert netlink.attributes(struct.pack("=HHBxxxHHI", 5, 0x8001, 7, 8, 2, 9)) == {1: b"\7", 2: struct.pack("=I", 9)}
+    for wrong in (whole[:-1], whole + b"\0" * 16, whole + b"\0"):
+        with pytest.raises(struct.error):
+            list(netlink.messages(wrong))
+    with pytest.raises(struct.error):
+        netlink.attributes(struct.pack("=HHI", 2, 1, 0))
+
+
+@LITTLE
+def test_only_queues_that_somebody_made_are_asked_for(monkeypatch: pytest.MonkeyPatch) -> None:
+    names = interfaces()
+    found = {names[index]: len(queues) for index, queues in traffic.by_somebody(answers("queues")).items()}
+    assert found == {"eth0": 3, "eth1": 1}
+    asked: list[list[str]] = []
+    monkeypatch.setattr(netlink, "dump", lambda *_question: answers("queues"))
+    monkeypatch.setattr(ask, "program", lambda name: name)
+    monkeypatch.setattr(ask, "run", lambda argv, _warnings: asked.append(argv) or "qdisc htb 1: root refcnt 2\n")
+    shaped = traffic.collect(names, [])
+    assert shaped["traffic eth1"] == {"shaped": ["qdisc htb 1: root"] * 3}
+    assert ["tc", "filter", "show", "dev", "eth0", "parent", "1:"] in asked
+    assert ["tc", "filter", "show", "dev", "eth0", "ingress"] in asked
+    monkeypatch.setattr(ask, "program", lambda _name: None)
+    said: list[str] = []
+    assert traffic.collect(names, said) == {key: {"unreadable": True} for key in shaped}
+    assert len(said) == 2
+
+
+def test_traffic_in_tcs_words_without_what_changes() -> None:
+    assert traffic.lines(recorded("tc.txt")) == [
+        "qdisc htb 1: root r2q 10 default 0x10 direct_qlen 1000",
+        "qdisc tbf (number): parent 1:10 rate 1Mbit burst 10Kb lat 50ms",
+        "qdisc clsact ffff: parent ffff:fff1",
+        "class htb 1:10 root leaf (number): prio 0 rate 1Mbit ceil 1Mbit burst 1600b cburst 1600b",
+        "class tbf (number):1 parent (number):",
+        "filter protocol ip pref 49152 u32 chain 0",
+        "filter protocol ip pref 49152 u32 chain 0 fh 800: ht divisor 1",
+        "filter protocol ip pref 49152 u32 chain 0 fh 800::800 order 2048 key ht 800 bkt 0 *flowid 1:10"
+        " match 00000050/0000ffff at 20",
+    ]
+    netem = "qdisc netem 8001: dev eth0 root refcnt 2 limit 1000 delay 100ms seed 12071969\n"
+    assert traffic.lines(netem) == ["qdisc netem (number): root limit 1000 delay 100ms"]
+    assert traffic.lines("qdisc noqueue 0: dev lo root refcnt 2 \n") == []
 
 
 def test_resolver() -> None:

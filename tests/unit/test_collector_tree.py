@@ -204,6 +204,7 @@ def machine(tmp_path: Path) -> Path:
         "var/lib/docker/engine-id": "0b4c",
         "var/lib/docker/overlay2/abc/diff/etc/passwd": "x",
         "var/lib/containerd/io.containerd.metadata.v1.bolt/meta.db": "x",
+        "var/lib/containers/storage/vfs-images/images.json": "x",
         "var/lib/docker-other/x": "x",
         "var/lib/postgresql/15/main/base/1/2": "x",
         "var/lib/redis/dump.rdb": "x",
@@ -289,8 +290,11 @@ def test_what_changes_by_itself_is_left_out(machine: Path) -> None:
 
 def test_what_engines_and_databases_work_with_is_no_part_of_the_machine(machine: Path) -> None:
     found = files.collect(tree.DirectoryTree(machine))
-    engines = {path for path in found if path.startswith(("/var/lib/docker", "/var/lib/containerd"))}
-    assert engines == {"/var/lib/docker", "/var/lib/containerd", "/var/lib/docker-other", "/var/lib/docker-other/x"}
+    engines = {path for path in found if path.startswith(("/var/lib/docker", "/var/lib/container"))}
+    assert engines == {
+        *("/var/lib/docker", "/var/lib/containerd", "/var/lib/containers"),
+        *("/var/lib/docker-other", "/var/lib/docker-other/x"),
+    }
     databases = {path for path in found if path.startswith(("/var/lib/postgresql", "/var/lib/redis"))}
     assert databases == {"/var/lib/postgresql", "/var/lib/redis"}
     (machine / "var/lib/docker").chmod(0o711)

@@ -138,7 +138,7 @@ def test_which_package_brings_a_path_is_no_difference_of_its_own() -> None:
     [mode] = compare(
         machine("a", files={"/x": {**mine, "mode": "0600"}}), machine("b", files={"/x": other}), NONE
     ).differences
-    assert (mode.attribute, mode.about) == ("mode", {"package": ("x", "y")})
+    assert (mode.attribute, mode.about) == ("mode", {"package": ("x", "y"), "type": ("file",)})
     hidden = {"type": "file", "unreadable": True}
     found = compare(machine("a", files={"/x": {**hidden, "package": "x"}}), machine("b", files={"/x": hidden}), NONE)
     assert short(found) == [("files", "/x", None, "unreadable")]

@@ -44,9 +44,9 @@ def address(host: Any) -> Iterator[str]:
         host.check_output("systemctl stop goldsmith-listen.service")
 
 
-def check() -> str:
-    """The role once more, as a check."""
-    argv = ["ansible-playbook", "--check", "--inventory", str(SCENARIO / "inventory"), "molecule/shared/role.yml"]
+def apply(*arguments: str) -> str:
+    """The role once more."""
+    argv = ["ansible-playbook", *arguments, "--inventory", str(SCENARIO / "inventory"), "molecule/shared/role.yml"]
     env = {**os.environ, "ANSIBLE_CONFIG": str(PROJECT / "ansible.cfg"), "MOLECULE_SCENARIO_NAME": SCENARIO.name}
     done = subprocess.run(argv, cwd=PROJECT, env=env, capture_output=True, text=True, check=False)
     assert done.returncode == 0, done.stdout
@@ -189,10 +189,20 @@ def test_what_somebody_wrote_is_on_trial_where_it_was_not_in_force(host: Any, ad
 def test_a_check_says_that_rules_are_not_in_force(host: Any) -> None:
     host.check_output("nft delete table inet goldsmith")
     try:
-        assert "changed=1 " in check()
+        assert "changed=1 " in apply("--check")
     finally:
         host.check_output("systemctl reload nftables.service")
-    assert "changed=0 " in check()
+    assert "changed=0 " in apply("--check")
+
+
+def test_a_rule_that_somebody_put_in_force_is_found_and_taken_away(host: Any) -> None:
+    before = host.check_output("nft list table inet goldsmith")
+    host.check_output("nft insert rule inet goldsmith input tcp dport 4444 accept")
+    assert "changed=1 " in apply("--check")
+    assert "dport 4444" in host.check_output("nft list table inet goldsmith")
+    assert "changed=2 " in apply()
+    assert host.check_output("nft list table inet goldsmith") == before
+    assert "changed=0 " in apply("--check")
 
 
 def test_rules_on_trial_go_back_unless_they_are_kept(host: Any, address: str) -> None:

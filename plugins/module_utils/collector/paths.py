@@ -29,7 +29,9 @@ _DIRECTORIES_ONLY = ("/var/log/", "/var/cache/", "/var/lib/apt/lists/")
 
 # Of these only the directory itself is recorded, and what is identity right below it: a container engine's images,
 # containers and records of them, and what databases hold: what the machine works with and not what it is made of.
-_STATE = frozenset(["/var/lib/containerd", "/var/lib/docker", "/var/lib/postgresql", "/var/lib/redis"])
+_STATE = frozenset(
+    ["/var/lib/containerd", "/var/lib/containers", "/var/lib/docker", "/var/lib/postgresql", "/var/lib/redis"]
+)
 
 # Not recorded, where they are files that nobody can run: what Debian's own services note as days go by. They say when
 # something ran last, and what was there before; what is there now is recorded.

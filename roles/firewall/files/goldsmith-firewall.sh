@@ -10,6 +10,7 @@ set -eu
 PATH=/usr/sbin:/usr/bin:/sbin:/bin
 rules=/etc/goldsmith/firewall.nft
 kept=/etc/goldsmith/firewall-at-boot.nft
+told=/etc/goldsmith/firewall-in-force.nft
 packaged=/etc/nftables.conf
 at_boot=$(readlink -f "$packaged")
 line="include \"$kept\""
@@ -23,6 +24,12 @@ name_of() { sed -n 's/^[[:space:]]*comment "\(goldsmith [0-9a-f]*\)"$/\1/p' "$1"
 
 loaded() { nft list table inet goldsmith 2>/dev/null | grep -qF "comment \"$(name_of "$1")\""; }
 
+# The table as the kernel has it, without what it counts and what sets learn from traffic.
+listed() { nft --stateless --terse list table inet goldsmith 2>/dev/null; }
+
+# Whether the table is what it was when it was kept: a rule by hand leaves the comment as it is.
+untouched() { listed | cmp -s - "$told"; }
+
 runs() { systemctl --quiet is-active nftables.service; }
 
 # Whether the service loads what is kept, and nothing after that takes it away again.
@@ -31,7 +38,7 @@ included() {
     "$at_boot" 2>/dev/null
 }
 
-in_force() { [ -e "$rules" ] && cmp -s "$rules" "$kept" && included && loaded "$rules" && runs; }
+in_force() { [ -e "$rules" ] && cmp -s "$rules" "$kept" && included && loaded "$rules" && untouched && runs; }
 
 # What people wrote into the file that the service loads. As Debian's package brings it, there is nothing of theirs in
 # it, but a flush that would remove the tables of others. Former releases of this role wrote their whole table there.
@@ -90,6 +97,9 @@ keep() {
   file=$(cat "$state/file")
   systemctl stop "$unit.timer" "$unit.service" 2>/dev/null || :
   loaded "$file" || { rm -rf "$state"; die "the rules were taken back"; }
+  install -m 0644 /dev/null "$told.new"
+  listed >"$told.new"
+  mv "$told.new" "$told"
   install -m 0644 "$file" "$kept.new"
   mv "$kept.new" "$kept"
   include

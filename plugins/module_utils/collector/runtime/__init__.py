@@ -17,11 +17,13 @@ import struct
 from . import (
     ask,
     containers,
+    environment,
     firewall,
     kernel,
     modules,
     mounts,
     network,
+    processes,
     reboot,
     restart,
     sockets,
@@ -43,13 +45,15 @@ def collect(tree, warnings):
     makers = {
         "units": lambda: units.collect(tree, warnings),
         "sockets": lambda: sockets.collect(warnings),
+        "environment": lambda: environment.collect(warnings),
+        "processes": lambda: processes.collect(warnings),
         "restart": lambda: restart.collect(shared, warnings),
         "reboot": lambda: reboot.collect(tree, shared),
         "firewall": lambda: firewall.collect(shared, warnings),
         "containers": lambda: containers.collect(warnings),
         "images": lambda: containers.images(warnings),
         "mounts": lambda: mounts.collect(shared),
-        "network": network.collect,
+        "network": lambda: network.collect(warnings),
         "sysctl": lambda: own,
     }
     if not shared:

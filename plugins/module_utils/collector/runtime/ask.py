@@ -24,6 +24,11 @@ def in_container():
         return False
 
 
+def systemd_runs():
+    """Is it systemd that this machine was booted with?"""
+    return os.path.isdir("/run/systemd/system")
+
+
 def may_administer_network():
     """Does this process have CAP_NET_ADMIN?"""
     for line in read("/proc/self/status").split("\n"):

@@ -16,9 +16,12 @@ from .. import paths
 from . import ask
 from .ask import UNREADABLE
 
-# (program, what is there while the engine runs). Docker's socket alone may be systemd's, and a question start Docker.
-_ENGINES = (("docker", "/run/docker.pid"), ("podman", "/run/podman/podman.sock"))
+# (program, what is there while the engine runs, or once it has worked). Docker's socket alone may be systemd's, and a
+# question start Docker. Podman has nothing that runs, and a question before its first use would lay down its storage.
+_ENGINES = (("docker", "/run/docker.pid"), ("podman", "/var/lib/containers/storage/libpod"))
 _SECONDS = 10
+# Podman notes the port that the kernel picked as if somebody had named it: one of those that kernels pick by default.
+_PICKED = range(32768, 61000)
 _LONG_NUMBER = re.compile(r"[0-9a-f]{64}")
 _STATES = {"created": "created", "running": "running", "restarting": "restarting", "paused": "paused"}
 
@@ -52,11 +55,13 @@ def _of_engines(listing, kind, parse, warnings):
 
 
 def parse_containers(inspected):
-    """From `docker container inspect`. Those that are removed when they end are jobs, and left out."""
+    """From `docker container inspect`, or podman's. Those that are removed when they end are jobs, and left out; so is
+    the container that podman makes to hold a pod together, whose name is a number.
+    """
     found = {}
     for each in inspected:
         host, config = each.get("HostConfig") or {}, each.get("Config") or {}
-        if host.get("AutoRemove"):
+        if host.get("AutoRemove") or each.get("IsInfra"):
             continue
         restart = host.get("RestartPolicy") or {}
         found[paths.printable(each["Name"].lstrip("/"))] = {
@@ -64,7 +69,7 @@ def parse_containers(inspected):
             "digest": _prefixed(each.get("Image") or ""),
             "state": _STATES.get((each.get("State") or {}).get("Status"), "ended"),
             "restart": restart.get("Name") or "no",
-            "ports": _ports(host.get("PortBindings") or {}),
+            "ports": _ports(host.get("PortBindings") or {}, _PICKED if "OCIRuntime" in each else ()),
             "mounts": sorted(_mount(mount) for mount in each.get("Mounts") or ()),
             "network": _LONG_NUMBER.sub("(number)", host.get("NetworkMode") or ""),
             "privileged": bool(host.get("Privileged")),
@@ -77,13 +82,17 @@ def _prefixed(number):
     return "sha256:" + number if _LONG_NUMBER.fullmatch(number) else number
 
 
-def _ports(bindings):
-    """["0.0.0.0:80 -> 80/tcp"]; a port that the engine picks is `ephemeral`."""
+def _ports(bindings, picked):
+    """["0.0.0.0:80 -> 80/tcp"]; a port that the engine picks is `ephemeral`, and of podman's each that it may pick."""
     return sorted(
-        "%s:%s -> %s" % (each.get("HostIp") or "0.0.0.0", each.get("HostPort") or "ephemeral", inner)  # noqa: S104
+        "%s:%s -> %s" % (each.get("HostIp") or "0.0.0.0", _port(each.get("HostPort"), picked), inner)  # noqa: S104
         for inner, hosts in bindings.items()
         for each in hosts or ()
     )
+
+
+def _port(port, picked):
+    return "ephemeral" if not port or int(port) in picked else port
 
 
 def _mount(mount):
@@ -94,7 +103,7 @@ def _mount(mount):
 
 
 def parse_images(inspected):
-    """From `docker image inspect`. Those without a name are left over from builds, and not recorded."""
+    """From `docker image inspect`, or podman's. Those without a name are left over from builds, and not recorded."""
     found = {}
     for each in inspected:
         for name in each.get("RepoTags") or ():

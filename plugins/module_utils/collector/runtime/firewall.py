@@ -11,19 +11,15 @@ from __future__ import annotations
 
 import json
 import re
-import socket
 import struct
 
 from .. import paths
-from . import ask, nft
+from . import ask, netlink, nft
 from .ask import UNREADABLE, read
 
 _SAVERS = (("ip", "/proc/net/ip_tables_names", "iptables"), ("ip6", "/proc/net/ip6_tables_names", "ip6tables"))
-# The kernel's numbers for a question by netlink: which tables has nftables?
-_NETFILTER = 12
+# The kernel's number for the question by netlink: which tables has nftables?
 _NFT_GET_TABLE = 10 << 8 | 1
-_REQUEST_DUMP = 0x301
-_DONE = 3
 _DOCKER_CHAIN = re.compile(r"DOCKER(-(?!USER$).*)?$")
 _DOCKER_RULE = re.compile(
     r"\bdocker0\b|\bdocker_gwbridge\b|\bbr-[0-9a-f]{12}\b|\bDOCKER\b"
@@ -58,12 +54,8 @@ def _has_nftables():
     loaded = read("/proc/modules")
     if loaded and not re.search(r"^nf_tables ", loaded, re.MULTILINE):
         return False
-    dump_tables = struct.pack("=IHHIIBBH", 20, _NFT_GET_TABLE, _REQUEST_DUMP, 1, 0, 0, 0, 0)
     try:
-        with socket.socket(socket.AF_NETLINK, socket.SOCK_RAW, _NETFILTER) as kernel:
-            kernel.settimeout(5)
-            kernel.send(dump_tables)
-            return struct.unpack_from("=IH", kernel.recv(65536))[1] != _DONE
+        return bool(netlink.dump(netlink.NETFILTER, _NFT_GET_TABLE, bytes(4)))
     except (OSError, struct.error):
         return True
 

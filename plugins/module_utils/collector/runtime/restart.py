@@ -50,7 +50,7 @@ def collect(shared, warnings):
             continue
         seen.add(process)
         files = deleted(maps, program)
-        if not files or namespace != own or outlived(_root(process), _root("1")):
+        if not files or namespace != own or outlived(root_of(process), root_of("1")):
             continue
         unit = unit_of(read("/proc/%s/cgroup" % process))
         if not _SESSION.match(unit):
@@ -72,7 +72,7 @@ def _look(process):
     return maps, _link(folder + "/exe"), _link(folder + "/ns/pid")
 
 
-def _root(process):
+def root_of(process):
     """(where its root is, device and inode of that, its mounts' namespace), or None where that can't be seen."""
     folder = "/proc/" + process
     try:
@@ -83,7 +83,7 @@ def _root(process):
 
 
 def outlived(root, init):
-    """Has a process, of that `_root`, the initramfs for its root? It has PID 1's mounts, and a root that lies below."""
+    """Has a process, of that `root_of`, the initramfs for its root? It has PID 1's mounts, and a root that is below."""
     return bool(root and init) and root[0] == "/" and root[3] == init[3] and root[1:3] != init[1:3]
 
 

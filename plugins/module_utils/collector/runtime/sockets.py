@@ -224,12 +224,18 @@ def _program(process):
 
 def unit_of(cgroups):
     """The systemd unit from /proc/PID/cgroup: the innermost part of its path that names one."""
-    best = ""
+    for part in reversed(systemd_path(cgroups).split("/")):
+        if part.endswith((".service", ".scope", ".socket", ".slice")) and not part.startswith("session-"):
+            return part
+    return ""
+
+
+def systemd_path(cgroups):
+    """Where systemd has put a process, from /proc/PID/cgroup: /system.slice/nginx.service."""
+    found = ""
     for line in cgroups.split("\n"):
-        fields = line.split(":", 2)
-        if len(fields) == 3 and (fields[1] == "name=systemd" or (fields[0] == "0" and not best)):
-            for part in reversed(fields[2].split("/")):
-                if part.endswith((".service", ".scope", ".socket", ".slice")) and not part.startswith("session-"):
-                    best = part
-                    break
-    return best
+        number, _colon, rest = line.partition(":")
+        controllers, _colon, path = rest.partition(":")
+        if controllers == "name=systemd" or (number == "0" and not found):
+            found = path
+    return found

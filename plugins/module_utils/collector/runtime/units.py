@@ -66,7 +66,7 @@ def until_boot(folder):
 
 def list_units(warnings):
     """systemctl's answer: an empty list where systemd doesn't run, None when it can't be had."""
-    if not os.path.isdir("/run/systemd/system"):
+    if not ask.systemd_runs():
         warnings.append("runtime: systemd does not run here, so no unit is active")
         return "[]"
     return ask.run(_LIST_UNITS, warnings, 60)
