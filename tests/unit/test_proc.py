@@ -207,11 +207,12 @@ def test_input_is_made_when_the_programs_run_already(tmp_path: Path) -> None:
 
 
 def test_programs_whose_input_cannot_be_made_are_ended(tmp_path: Path) -> None:
+    runs = tmp_path / "runs"
+
     def failing() -> list[bytes]:
-        await_condition((tmp_path / "runs").exists)
+        await_condition(lambda: runs.exists() and runs.read_text().endswith("\n"))
         raise GoldsmithError("no such manifest")
 
-    script = 'trap "touch $0/ended; exit" INT; touch "$0/runs"; while :; do sleep 0.05; done'
     with pytest.raises(GoldsmithError, match="no such manifest"):
-        list(proc.run_together([["sh", "-c", script, str(tmp_path)]], 1, stdin=failing))
-    assert (tmp_path / "ended").exists()
+        list(proc.run_together([["sh", "-c", 'echo $$ >"$0"; exec sleep 60', str(runs)]], 1, stdin=failing))
+    assert not proc.alive(runs.read_text().strip())
