@@ -43,7 +43,7 @@ def run(project: config.Project, plan: Plan, build_id: str, progress: Progress, 
         orders = folder / "orders.json"
         given = stages.orders(record.resolve(), build_id, start, stages.changed(before, now), contents)
         orders.write_text(json.dumps(given))
-        variables = packer.docker_variables(plan, build_id, start.image if start else plan.base)
+        variables = packer.docker_variables(plan, build_id, start.image if start else plan.base, _proxy_key(folder))
         environment = _environment(project.root, orders)
         try:
             sealed = packer.run(
@@ -56,6 +56,15 @@ def run(project: config.Project, plan: Plan, build_id: str, progress: Progress, 
     if start and not stages.resumed(record):
         raise GoldsmithError(f"Ansible did not go on before {start.before}", hint="`--force` builds from the beginning")
     return sealed, start is not None
+
+
+def _proxy_key(folder: Path) -> str:
+    """A key for Packer's proxy, made in the folder; empty where OpenSSH's client, which makes it, is not there."""
+    if shutil.which("ssh-keygen") is None:
+        return ""
+    key = str(folder / "proxy")
+    proc.run(["ssh-keygen", "-q", "-t", "ed25519", "-N", "", "-C", "goldsmith", "-f", key])
+    return key
 
 
 def _environment(root: Path, orders: Path) -> dict[str, str]:

@@ -147,12 +147,14 @@ def variables(project: config.Project, plan: Plan, playbook: Path) -> dict[str, 
     }
 
 
-def docker_variables(plan: Plan, build_id: str, start: str) -> dict[str, Any]:
-    """Values for those that a container has; `start` is the image that it is started from. Pure."""
+def docker_variables(plan: Plan, build_id: str, start: str, key: str) -> dict[str, Any]:
+    """Values for those that a container has; `start` is the image that it is started from, `key` the private key of
+    Packer's proxy (empty: Packer makes one). Pure."""
     return {
         "base_image": start,
         "repository": plan.repository,
         "tags": [f"building-{build_id}"],
         "changes": [f"LABEL {docker.KEY}={plan.content_key}"],
         "build_id": build_id,
+        "proxy_key": key,
     }

@@ -25,7 +25,7 @@ def test_variables_are_those_that_the_template_declares(tmp_path: Path) -> None:
     project = config.Project(tmp_path, config.Config(images={"web": IMAGE}))
     given = {
         **packer.variables(project, plan(tmp_path), tmp_path / "site.yml"),
-        **packer.docker_variables(plan(tmp_path), "b1", "goldsmith/base:x"),
+        **packer.docker_variables(plan(tmp_path), "b1", "goldsmith/base:x", "key"),
     }
     declared = set(re.findall(r'^variable "(\w+)"', (ROOT / "packer/variables.pkr.hcl").read_text(), re.MULTILINE))
     assert given.keys() <= declared
