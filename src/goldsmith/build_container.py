@@ -9,16 +9,26 @@ import os
 import shutil
 import sys
 from collections.abc import Iterator
+from concurrent import futures
 from pathlib import Path
 
-from goldsmith import config, definition, docker, files, layers, packer, proc, resources, stages
+from goldsmith import config, definition, docker, files, layer_store, layers, packer, proc, resources, stages
 from goldsmith.errors import GoldsmithError
 from goldsmith.plan import Plan
 from goldsmith.progress import Progress
 
 
-def run(project: config.Project, plan: Plan, build_id: str, progress: Progress, *, verbose: bool) -> tuple[bool, bool]:
-    """Run Packer in a container of the plan's base, and leave the image REPOSITORY:building-ID.
+def run(
+    project: config.Project,
+    plan: Plan,
+    build_id: str,
+    progress: Progress,
+    *,
+    verbose: bool,
+    archive: layer_store.Archive | None = None,
+) -> tuple[bool, bool]:
+    """Run Packer in a container of the plan's base, and leave the image REPOSITORY:building-ID. Into the `archive`,
+    which is to be the image's, go the layers meanwhile that it starts from.
 
     Gives whether the role seal ran, and whether it went on from a stage: then the image has more than one layer above
     its base (see `saved`).
@@ -39,12 +49,15 @@ def run(project: config.Project, plan: Plan, build_id: str, progress: Progress, 
     stages.forget(stage for stage in known if stage not in kept)
     if start:
         progress.say(f"  the last build has what comes before {start.before}")
-    with files.temporary_folder("stages") as folder:
+    base = start.image if start else plan.base
+    with files.temporary_folder("stages") as folder, futures.ThreadPoolExecutor(1) as beside:
         orders = folder / "orders.json"
         given = stages.orders(record.resolve(), build_id, start, stages.changed(before, now), contents)
         orders.write_text(json.dumps(given))
-        variables = packer.docker_variables(plan, build_id, start.image if start else plan.base, _proxy_key(folder))
+        variables = packer.docker_variables(plan, build_id, base, _proxy_key(folder))
         environment = _environment(project.root, orders)
+        if archive:
+            beside.submit(archive.add_layers, docker.image(base))
         try:
             sealed = packer.run(
                 project, plan, "docker.image", variables, progress, environment=environment, verbose=verbose
@@ -99,26 +112,26 @@ def mitogen_strategies() -> Path | None:
 
 
 @contextlib.contextmanager
-def saved(plan: Plan, image: str, *, staged: bool) -> Iterator[Path]:
-    """The archive (docker save) of the image that was made, for as long as the block runs.
+def saved(plan: Plan, image: str, archive: layer_store.Archive, *, staged: bool) -> Iterator[Path]:
+    """The archive (docker save), with the image that was made. It is whole in Docker too when the block ends.
 
-    One that went on from a stage gets one layer above its base first, in Docker too, which has it when the block ends:
-    what a role made and the seal took out lies in the layer of the stage.
+    One that went on from a stage gets one layer above its base first: what a role made and the seal took out lies in
+    the layer of the stage.
     """
     made = docker.inspect_image(image)
     if made is None:
         raise GoldsmithError(f"Packer said that it succeeded, but there is no image {image}")
-    with docker.saved(made["Id"]) as archive:
-        if not staged:
-            yield archive
-            return
-        merged = archive.with_name("merged.tar")
-        layer = layers.squash(archive, merged, len(docker.image(plan.base_id)["RootFS"]["Layers"]), image)
-        with proc.running(["docker", "load", "--quiet", "--input", str(merged)]) as loading:
-            yield archive
-            loading.communicate()
-        if docker.image(image)["RootFS"]["Layers"][-1] != layer:
-            # A Docker that wants the layers, too, that it has.
-            layers.alone(archive, merged)
-            proc.run(["docker", "load", "--quiet", "--input", str(merged)])
-        proc.run(["docker", "rmi", "--no-prune", made["Id"]])
+    docker.save(made, archive)
+    if not staged:
+        yield archive.path
+        return
+    merged = archive.path.with_name("merged.tar")
+    layer = layers.squash(archive.path, merged, len(docker.image(plan.base_id)["RootFS"]["Layers"]), image)
+    with proc.running(["docker", "load", "--quiet", "--input", str(merged)]) as loading:
+        yield archive.path
+        loading.communicate()
+    if docker.image(image)["RootFS"]["Layers"][-1] != layer:
+        # A Docker that wants the layers, too, that it has.
+        layers.alone(archive.path, merged)
+        proc.run(["docker", "load", "--quiet", "--input", str(merged)])
+    proc.run(["docker", "rmi", "--no-prune", made["Id"]])

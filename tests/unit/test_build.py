@@ -140,7 +140,7 @@ def _disk_with_records(folder: Path) -> Plan:
 
 def test_a_disk_is_up_to_date_only_as_long_as_it_is_whole(tmp_path: Path) -> None:
     made = _disk_with_records(tmp_path)
-    assert build._present(made) == "sha256:2"
+    assert build._present(made) == ("sha256:2", manifest.load(tmp_path / build.MANIFEST))
     (tmp_path / "web.qcow2").write_bytes(b"dis")
     assert build._present(made) is None
     (tmp_path / "web.qcow2").unlink()
