@@ -204,9 +204,11 @@ def _plan(
     locked: bool,
 ) -> Plan:
     held_to = lock.load(project, name, target) if locked else ""
-    base, found = prepared_base(image, target, progress, pull=pull)
-    digest = definition.digest(project, image)
-    tools = definition.tool_versions()
+    with futures.ThreadPoolExecutor(1) as beside:
+        versions = beside.submit(definition.tool_versions)
+        base, found = prepared_base(image, target, progress, pull=pull)
+        digest = definition.digest(project, image)
+        tools = versions.result()
     template = resources.folder("packer")
     made_with = [*template.glob("*.pkr.hcl"), *(template.glob("*.py") if target != "docker" else [])]
     key = definition.content_key(digest, found["Id"], tools, made_with, held_to)
@@ -314,24 +316,31 @@ def _docker(
     building = f"{plan.repository}:building-{build_id}"
     progress.say(f"  building {plan.reference} from {plan.base}")
     try:
-        with files.temporary_folder("image") as work:
+        with files.temporary_folder("image") as work, futures.ThreadPoolExecutor(1) as beside:
             archive = layer_store.Archive(work / "image.tar")
-            sealed, staged = build_container.run(project, plan, build_id, progress, verbose=verbose, archive=archive)
-            with (
-                build_container.saved(plan, building, archive, staged=staged) as path,
-                futures.ThreadPoolExecutor(1) as beside,
-            ):
+
+            def meanwhile(start: str) -> None:
+                # What needs to be done afterwards otherwise.
+                archive.add_layers(docker.image(start))
+                collect.packed()
+
+            sealed, staged = build_container.run(
+                project, plan, build_id, progress, verbose=verbose, meanwhile=meanwhile
+            )
+            with build_container.saved(plan, building, archive, staged=staged) as path:
                 collecting = beside.submit(collect.of_archive, path, building)
                 with tree.of_docker_archive(path) as system:
                     verdict = hygiene.look(system, plan, progress, sealed=sealed)
                 progress.say("  collecting its manifest")
                 collected = collecting.result()
-        image_id = docker.image(building)["Id"]
-        if plan.lock:
-            lock.check(plan.lock, collected)
-        manifest.save(collected, plan.folder / MANIFEST)
-        bom.save(collected, plan.folder, name=plan.name, time=_epoch(project, plan.base_id))
-        record = _provenance(project, plan, image_id, collected.digest, verdict, started)
+            if plan.lock:
+                lock.check(plan.lock, collected)
+            manifest.save(collected, plan.folder / MANIFEST)
+            epoch = _epoch(project, plan.base_id)
+            listing = beside.submit(bom.save, collected, plan.folder, name=plan.name, time=epoch)
+            image_id = docker.image(building)["Id"]
+            record = _provenance(project, plan, image_id, collected.digest, verdict, started)
+            listing.result()
         files.write_json(plan.folder / PROVENANCE, record)
         proc.run(["docker", "tag", building, plan.reference])
     except BaseException:

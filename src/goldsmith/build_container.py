@@ -8,7 +8,7 @@ import json
 import os
 import shutil
 import sys
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from concurrent import futures
 from pathlib import Path
 
@@ -25,10 +25,10 @@ def run(
     progress: Progress,
     *,
     verbose: bool,
-    archive: layer_store.Archive | None = None,
+    meanwhile: Callable[[str], None] = lambda _start: None,
 ) -> tuple[bool, bool]:
-    """Run Packer in a container of the plan's base, and leave the image REPOSITORY:building-ID. Into the `archive`,
-    which is to be the image's, go the layers meanwhile that it starts from.
+    """Run Packer in a container of the plan's base, and leave the image REPOSITORY:building-ID. While it works,
+    `meanwhile` is called in another thread with the name of the image that it starts from.
 
     Gives whether the role seal ran, and whether it went on from a stage: then the image has more than one layer above
     its base (see `saved`).
@@ -43,7 +43,8 @@ def run(
     record = plan.folder / stages.FILE
     before, known = stages.load(record)
     kept = [] if plan.anew else stages.usable(known, before, now, contents)
-    kept = [stage for stage in kept if docker.inspect_image(stage.image)]
+    there = docker.names(stages.REPOSITORY) if kept else set()
+    kept = [stage for stage in kept if stage.image in there]
     start = kept[-1] if kept else None
     stages.begin(record, now, kept)
     stages.forget(stage for stage in known if stage not in kept)
@@ -56,8 +57,7 @@ def run(
         orders.write_text(json.dumps(given))
         variables = packer.docker_variables(plan, build_id, base, _proxy_key(folder))
         environment = _environment(project.root, orders)
-        if archive:
-            beside.submit(archive.add_layers, docker.image(base))
+        beside.submit(meanwhile, base)
         try:
             sealed = packer.run(
                 project, plan, "docker.image", variables, progress, environment=environment, verbose=verbose

@@ -81,6 +81,12 @@ def inspect_image(reference: str) -> dict[str, Any] | None:
     return found
 
 
+def names(repository: str) -> set[str]:
+    """What the images of a repository are called: REPOSITORY:TAG."""
+    listed = ["docker", "images", "--format", "{{.Repository}}:{{.Tag}}", repository]
+    return set(proc.run(listed).text.split())
+
+
 @contextlib.contextmanager
 def saved(found: dict[str, Any]) -> Iterator[Path]:
     """An image (see `inspect_image`) as a `docker save` archive, for as long as the block runs."""
