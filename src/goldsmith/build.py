@@ -324,13 +324,15 @@ def _docker(
                 archive.add_layers(docker.image(start))
                 collect.packed()
 
-            sealed, staged = build_container.run(
-                project, plan, build_id, progress, verbose=verbose, meanwhile=meanwhile
-            )
-            with build_container.saved(plan, building, archive, staged=staged) as path:
+            with (
+                build_container.running(
+                    project, plan, build_id, progress, verbose=verbose, meanwhile=meanwhile
+                ) as made,
+                build_container.saved(plan, made, archive) as path,
+            ):
                 collecting = beside.submit(collect.of_archive, path, building)
                 with tree.of_docker_archive(path) as system:
-                    verdict = hygiene.look(system, plan, progress, sealed=sealed)
+                    verdict = hygiene.look(system, plan, progress, sealed=made.sealed)
                 progress.say("  collecting its manifest")
                 collected = collecting.result()
             if plan.lock:
@@ -338,16 +340,16 @@ def _docker(
             manifest.save(collected, plan.folder / MANIFEST)
             epoch = _epoch(project, plan.base_id)
             listing = beside.submit(bom.save, collected, plan.folder, name=plan.name, time=epoch)
-            image_id = docker.image(building)["Id"]
+            image_id = docker.image(made.name)["Id"]
             record = _provenance(project, plan, image_id, collected.digest, verdict, started)
             listing.result()
         files.write_json(plan.folder / PROVENANCE, record)
-        proc.run(["docker", "tag", building, plan.reference])
+        proc.run(["docker", "tag", made.name, plan.reference])
     except BaseException:
         with proc.uninterrupted():
             docker.remove(f"{docker.BUILD}={build_id}")
         raise
-    proc.run(["docker", "rmi", "--no-prune", building])
+    proc.run(["docker", "rmi", "--no-prune", *sorted({building, made.name})])
     return str(image_id), collected
 
 

@@ -10,6 +10,7 @@ import shutil
 import sys
 from collections.abc import Callable, Iterator
 from concurrent import futures
+from dataclasses import dataclass
 from pathlib import Path
 
 from goldsmith import config, definition, docker, files, layer_store, layers, packer, proc, resources, stages
@@ -18,7 +19,19 @@ from goldsmith.plan import Plan
 from goldsmith.progress import Progress
 
 
-def run(
+@dataclass(frozen=True)
+class Made:
+    """The image of the container. `sealed`: the role seal ran. `staged`: it went on from a stage, and so the image has
+    more than one layer above its base. `name` is what it is called until it gets its own: see `saved`."""
+
+    image_id: str
+    sealed: bool
+    staged: bool
+    name: str
+
+
+@contextlib.contextmanager
+def running(
     project: config.Project,
     plan: Plan,
     build_id: str,
@@ -26,12 +39,10 @@ def run(
     *,
     verbose: bool,
     meanwhile: Callable[[str], None] = lambda _start: None,
-) -> tuple[bool, bool]:
-    """Run Packer in a container of the plan's base, and leave the image REPOSITORY:building-ID. While it works,
-    `meanwhile` is called in another thread with the name of the image that it starts from.
-
-    Gives whether the role seal ran, and whether it went on from a stage: then the image has more than one layer above
-    its base (see `saved`).
+) -> Iterator[Made]:
+    """Run Packer in a container of the plan's base. The image is there when the block begins; Packer has ended when the
+    block has, and left the image as REPOSITORY:building-ID. While the container is at work `meanwhile` is called in
+    another thread, with the name of the image that it was started from.
 
     Raises:
         GoldsmithError: as packer.run; or Ansible did not go on from where it should.
@@ -57,18 +68,25 @@ def run(
         orders.write_text(json.dumps(given))
         variables = packer.docker_variables(plan, build_id, base, _proxy_key(folder))
         environment = _environment(project.root, orders)
-        beside.submit(meanwhile, base)
+        done = beside.submit(meanwhile, base)
+        begun = False
         try:
-            sealed = packer.run(
+            with packer.running(
                 project, plan, "docker.image", variables, progress, environment=environment, verbose=verbose
-            )
+            ) as heard:
+                if start and not stages.resumed(record):
+                    raise GoldsmithError(f"Ansible did not go on before {start.before}")
+                building = f"{plan.repository}:building-{build_id}"
+                image_id = heard.image_id or docker.image(building)["Id"]
+                futures.wait([done])
+                begun = True
+                yield Made(image_id, heard.sealed, start is not None, f"{building}-merged" if start else building)
         except GoldsmithError as error:
-            if start:
-                error.hint += "; `--force` builds from the beginning"
+            if start and not begun:
+                error.hint = "; ".join(filter(None, (error.hint, "`--force` builds from the beginning")))
             raise
-    if start and not stages.resumed(record):
-        raise GoldsmithError(f"Ansible did not go on before {start.before}", hint="`--force` builds from the beginning")
-    return sealed, start is not None
+        if docker.image(building)["Id"] != image_id:
+            raise GoldsmithError(f"Packer named another image {building} than the one that it made")
 
 
 def _proxy_key(folder: Path) -> str:
@@ -112,26 +130,23 @@ def mitogen_strategies() -> Path | None:
 
 
 @contextlib.contextmanager
-def saved(plan: Plan, image: str, archive: layer_store.Archive, *, staged: bool) -> Iterator[Path]:
-    """The archive (docker save), with the image that was made. It is whole in Docker too when the block ends.
+def saved(plan: Plan, made: Made, archive: layer_store.Archive) -> Iterator[Path]:
+    """The archive (docker save), with the image that was made. Docker has it under `made.name` when the block ends.
 
     One that went on from a stage gets one layer above its base first: what a role made and the seal took out lies in
     the layer of the stage.
     """
-    made = docker.inspect_image(image)
-    if made is None:
-        raise GoldsmithError(f"Packer said that it succeeded, but there is no image {image}")
-    docker.save(made, archive)
-    if not staged:
+    docker.save(docker.image(made.image_id), archive)
+    if not made.staged:
         yield archive.path
         return
     merged = archive.path.with_name("merged.tar")
-    layer = layers.squash(archive.path, merged, len(docker.image(plan.base_id)["RootFS"]["Layers"]), image)
+    layer = layers.squash(archive.path, merged, len(docker.image(plan.base_id)["RootFS"]["Layers"]), made.name)
     with proc.running(["docker", "load", "--quiet", "--input", str(merged)]) as loading:
         yield archive.path
         loading.communicate()
-    if docker.image(image)["RootFS"]["Layers"][-1] != layer:
+    loaded = docker.inspect_image(made.name)
+    if loaded is None or loaded["RootFS"]["Layers"][-1] != layer:
         # A Docker that wants the layers, too, that it has.
         layers.alone(archive.path, merged)
         proc.run(["docker", "load", "--quiet", "--input", str(merged)])
-    proc.run(["docker", "rmi", "--no-prune", made["Id"]])
