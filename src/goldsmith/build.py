@@ -318,6 +318,7 @@ def _docker(
     try:
         with files.temporary_folder("image") as work, futures.ThreadPoolExecutor(1) as beside:
             archive = layer_store.Archive(work / "image.tar")
+            epoch = beside.submit(_epoch, project, plan.base_id)
 
             def meanwhile(start: str) -> None:
                 # What needs to be done afterwards otherwise.
@@ -338,8 +339,7 @@ def _docker(
             if plan.lock:
                 lock.check(plan.lock, collected)
             manifest.save(collected, plan.folder / MANIFEST)
-            epoch = _epoch(project, plan.base_id)
-            listing = beside.submit(bom.save, collected, plan.folder, name=plan.name, time=epoch)
+            listing = beside.submit(bom.save, collected, plan.folder, name=plan.name, time=epoch.result())
             image_id = docker.image(made.name)["Id"]
             record = _provenance(project, plan, image_id, collected.digest, verdict, started)
             listing.result()
