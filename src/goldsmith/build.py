@@ -319,11 +319,13 @@ def _docker(
         with files.temporary_folder("image") as work, futures.ThreadPoolExecutor(1) as beside:
             archive = layer_store.Archive(work / "image.tar")
             epoch = beside.submit(_epoch, project, plan.base_id)
+            known: tree.Layers = {}
 
             def meanwhile(start: str) -> None:
                 # What needs to be done afterwards otherwise.
-                archive.add_layers(docker.image(start))
                 collect.packed()
+                if archive.add_layers(docker.image(start)):
+                    known.update(tree.layers_in(archive.path))
 
             with (
                 build_container.running(
@@ -332,7 +334,7 @@ def _docker(
                 build_container.saved(plan, made, archive) as path,
             ):
                 collecting = beside.submit(collect.of_archive, path, building)
-                with tree.of_docker_archive(path) as system:
+                with tree.of_docker_archive(path, known) as system:
                     verdict = hygiene.look(system, plan, progress, sealed=made.sealed)
                 progress.say("  collecting its manifest")
                 collected = collecting.result()

@@ -103,13 +103,19 @@ def test_layers_below_may_be_there_before_the_image_is(tmp_path: Path) -> None:
     below = image(tmp_path, lower)
     archive = layer_store.Archive(tmp_path / "image.tar")
     assert archive.add_layers(below)
+    known = tree.layers_in(archive.path)
     above = image(tmp_path, lower, upper)
     for path in (tmp_path / "overlay2").glob("*/diff/large"):
         path.unlink()  # of the lower layer, which is not read again
     assert archive.finish(above)
-    with tree.of_docker_archive(archive.path) as system:
-        assert system.files["/large"].read() == bytes(LARGE)
-        assert system.files["/new"].read() == b"1"
+    for already in (None, known):
+        with tree.of_docker_archive(archive.path, already) as system:
+            assert system.files["/large"].read() == bytes(LARGE)
+            assert system.files["/new"].read() == b"1"
+            assert len(system.files) == len(FILES) + 3  # folder, link and what is new
+    [(name, _)] = known.items()
+    with tree.of_docker_archive(archive.path, {name: []}) as system:
+        assert "/large" not in system.files  # what is known is not looked through
 
 
 def test_layers_of_another_image_are_not_taken(tmp_path: Path) -> None:
