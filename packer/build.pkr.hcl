@@ -105,11 +105,11 @@ build {
   # A container takes orders before it has started, and what was kept of an earlier build has services that start with
   # it. If the machine is lost, so is the build: dpkg need not wait for the disk. A disk's network is not there, and what
   # waits for it would do so for two minutes; in /run, which is in no image.
-  # /var/tmp: a container's /tmp is a tmpfs, into which Docker copies nothing.
-  provisioner "shell" {
-    only          = ["docker.image"]
-    remote_folder = "/var/tmp"
+  # One order to Docker: Packer's shell provisioner gives six, to bring a script, to run it and to take it away.
+  provisioner "shell-local" {
+    only = ["docker.image"]
     inline = concat([
+      "docker exec --interactive '${build.ID}' sh -e <<'ORDERS'",
       "until [ -S /run/systemd/private ]; do sleep 0.1; done",
       "if systemctl --quiet is-enabled ${local.wait_online}; then",
       "  mkdir -p /run/systemd/system/${local.wait_online}.d",
@@ -118,9 +118,10 @@ build {
       "fi 2>/dev/null",
       "systemctl is-system-running --wait || :",
       "mkdir -p ${dirname(local.dpkg_settings)} && echo force-unsafe-io >${local.dpkg_settings}",
-    ], local.use_package_cache)
+    ], local.use_package_cache, ["ORDERS"])
   }
 
+  # /var/tmp: a container's /tmp is a tmpfs, into which Docker copies nothing.
   dynamic "provisioner" {
     for_each = length(var.scripts_before) > 0 ? [var.scripts_before] : []
     labels   = ["shell"]
@@ -171,6 +172,13 @@ build {
     user          = "root"
     use_proxy     = false
 
+    # Packer asks for it twice, which takes as long as starting a container: if it is missing, that is told soon enough.
+    skip_version_check = source.type == "docker"
+
+    # Where a container is the machine, Packer sets up its proxy all the same, which nobody uses.
+    ssh_host_key_file       = var.proxy_key
+    ssh_authorized_key_file = var.proxy_key == "" ? "" : "${var.proxy_key}.pub"
+
     # One line: the machine and its variables.
     # - As host variables, so that tasks delegated elsewhere keep their own connection.
     # - inventory_dir would be the folder of Packer's temporary file.
@@ -189,6 +197,7 @@ build {
 
     # One JSON object per failure, in Ansible's own format, whatever the user's ansible.cfg prefers to look at.
     ansible_env_vars = [
+      "ANSIBLE_HOST_KEY_CHECKING=False", # as Packer has it where it makes the proxy's keys
       "ANSIBLE_NOCOLOR=1",
       "ANSIBLE_PIPELINING=1",
       "ANSIBLE_STDOUT_CALLBACK=ansible.builtin.default",
@@ -206,10 +215,11 @@ build {
     }
   }
 
-  provisioner "shell" {
-    only          = ["docker.image"]
-    remote_folder = "/var/tmp"
-    inline        = ["rm -rf ${local.dpkg_settings} ${local.apt_settings} ${local.packages}/build-${var.build_id}"]
+  provisioner "shell-local" {
+    only = ["docker.image"]
+    inline = [
+      "docker exec '${build.ID}' rm -rf ${local.dpkg_settings} ${local.apt_settings} ${local.packages}/build-${var.build_id}",
+    ]
   }
 
   # The manifest of what becomes an AMI, over Packer's own connection: the key is out of the machine by now. /run is in

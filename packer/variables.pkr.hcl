@@ -114,6 +114,12 @@ variable "package_cache" {
   description = "Docker volume that keeps Debian packages from one build to the next. Empty: none."
 }
 
+variable "proxy_key" {
+  type        = string
+  default     = ""
+  description = "Private key, beside its .pub, for the proxy that Packer sets up and nobody uses. Empty: Packer makes two, of RSA, which takes longer."
+}
+
 variable "changes" {
   type        = list(string)
   default     = []

@@ -77,7 +77,7 @@ def opened(kind: str, name: str) -> Iterator[System]:
         ToolError: a program that its format needs is missing.
     """
     if kind == "docker-image":
-        with docker.saved(docker.image(name)["Id"]) as path:
+        with docker.saved(docker.image(name)) as path:
             yield System("docker-archive", path)
         return
     path = Path(name)

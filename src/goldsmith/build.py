@@ -12,6 +12,7 @@ import shutil
 import tempfile
 import time
 from collections.abc import Iterator, Sequence
+from concurrent import futures
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -27,6 +28,7 @@ from goldsmith import (
     docker,
     files,
     hygiene,
+    layer_store,
     lock,
     manifest,
     policy,
@@ -36,6 +38,7 @@ from goldsmith import (
 )
 from goldsmith.errors import GoldsmithError, UsageError, nearest
 from goldsmith.inventory import Inventory
+from goldsmith.manifest import Manifest
 from goldsmith.plan import Plan
 from goldsmith.progress import Progress
 
@@ -110,17 +113,18 @@ def build(
         folder = folder / target
     with _locked(folder, name):
         plan = _plan(project, name, image, target, engine, folder, progress, pull=pull, anew=force, locked=locked)
-        image_id = None if force else _present(plan)
-        cached = image_id is not None
-        if image_id is None:
+        present = None if force else _present(plan)
+        if present is None:
             _check_groups(project, image)
             _check_space(folder, NEEDED_SPACE[target])
             make = _docker if target == "docker" else _disk
-            image_id = make(project, plan, progress, started, verbose=verbose)
+            image_id, recorded = make(project, plan, progress, started, verbose=verbose)
+        else:
+            image_id, recorded = present
         if target == "docker":
             proc.run(["docker", "tag", image_id, f"{plan.repository}:latest"])
         if not locked:
-            lock.save(project, manifest.load(folder / MANIFEST), name, target)
+            lock.save(project, recorded, name, target)
     return Built(
         name,
         target,
@@ -132,7 +136,7 @@ def build(
         folder / PROVENANCE,
         folder / bom.FILES["cyclonedx"],
         project.lock(name, target),
-        cached,
+        present is not None,
         round(time.time() - started, 3),
     )
 
@@ -200,9 +204,11 @@ def _plan(
     locked: bool,
 ) -> Plan:
     held_to = lock.load(project, name, target) if locked else ""
-    base, found = prepared_base(image, target, progress, pull=pull)
-    digest = definition.digest(project, image)
-    tools = definition.tool_versions()
+    with futures.ThreadPoolExecutor(1) as beside:
+        versions = beside.submit(definition.tool_versions)
+        base, found = prepared_base(image, target, progress, pull=pull)
+        digest = definition.digest(project, image)
+        tools = versions.result()
     template = resources.folder("packer")
     made_with = [*template.glob("*.pkr.hcl"), *(template.glob("*.py") if target != "docker" else [])]
     key = definition.content_key(digest, found["Id"], tools, made_with, held_to)
@@ -253,8 +259,8 @@ def _make_base(tag: str, arguments: list[str], progress: Progress) -> dict[str, 
     return found
 
 
-def _present(plan: Plan) -> str | None:
-    """The id of the image with this content key, if its records are whole too."""
+def _present(plan: Plan) -> tuple[str, Manifest] | None:
+    """The id and manifest of the image with this content key, if its records are whole too."""
     try:
         provenance = json.loads((plan.folder / PROVENANCE).read_text())
         recorded = manifest.load(plan.folder / MANIFEST)
@@ -267,11 +273,11 @@ def _present(plan: Plan) -> str | None:
     if plan.target != "docker":
         path = Path(plan.reference)
         whole = path.is_file() and path.stat().st_size == provenance.get("bytes")
-        return str(provenance["image_id"]) if whole else None
+        return (str(provenance["image_id"]), recorded) if whole else None
     found = docker.inspect_image(plan.reference)
     if found is None or (found["Config"].get("Labels") or {}).get(docker.KEY) != plan.content_key:
         return None
-    return str(found["Id"]) if provenance.get("image_id") == found["Id"] else None
+    return (str(found["Id"]), recorded) if provenance.get("image_id") == found["Id"] else None
 
 
 def _still_waived(provenance: dict[str, Any], waivers: Sequence[policy.Waiver]) -> bool:
@@ -301,36 +307,59 @@ def _check_space(folder: Path, needed: int) -> None:
         )
 
 
-def _docker(project: config.Project, plan: Plan, progress: Progress, started: float, *, verbose: bool) -> str:
-    """Run Packer, look whether it is clean, collect, write the records, and only then give the image its name."""
+def _docker(
+    project: config.Project, plan: Plan, progress: Progress, started: float, *, verbose: bool
+) -> tuple[str, Manifest]:
+    """Run Packer, look whether it is clean, collect, write the records, and only then give the image its name; gives
+    its id and manifest."""
     build_id = docker.new_build()
     building = f"{plan.repository}:building-{build_id}"
     progress.say(f"  building {plan.reference} from {plan.base}")
     try:
-        sealed, staged = build_container.run(project, plan, build_id, progress, verbose=verbose)
-        with build_container.saved(plan, building, staged=staged) as archive:
-            with tree.of_docker_archive(archive) as system:
-                verdict = hygiene.look(system, plan, progress, sealed=sealed)
-            progress.say("  collecting its manifest")
-            collected = collect.of_archive(archive, building)
-        image_id = docker.image(building)["Id"]
-        if plan.lock:
-            lock.check(plan.lock, collected)
-        manifest.save(collected, plan.folder / MANIFEST)
-        bom.save(collected, plan.folder, name=plan.name, time=_epoch(project, plan.base_id))
-        record = _provenance(project, plan, image_id, collected.digest, verdict, started)
+        with files.temporary_folder("image") as work, futures.ThreadPoolExecutor(1) as beside:
+            archive = layer_store.Archive(work / "image.tar")
+            epoch = beside.submit(_epoch, project, plan.base_id)
+            known: tree.Layers = {}
+
+            def meanwhile(start: str) -> None:
+                # What needs to be done afterwards otherwise.
+                collect.packed()
+                if archive.add_layers(docker.image(start)):
+                    known.update(tree.layers_in(archive.path))
+
+            with (
+                build_container.running(
+                    project, plan, build_id, progress, verbose=verbose, meanwhile=meanwhile
+                ) as made,
+                build_container.saved(plan, made, archive) as path,
+            ):
+                collecting = beside.submit(collect.of_archive, path, building)
+                with tree.of_docker_archive(path, known) as system:
+                    verdict = hygiene.look(system, plan, progress, sealed=made.sealed)
+                progress.say("  collecting its manifest")
+                collected = collecting.result()
+            if plan.lock:
+                lock.check(plan.lock, collected)
+            manifest.save(collected, plan.folder / MANIFEST)
+            listing = beside.submit(bom.save, collected, plan.folder, name=plan.name, time=epoch.result())
+            image_id = docker.image(made.name)["Id"]
+            record = _provenance(project, plan, image_id, collected.digest, verdict, started)
+            listing.result()
         files.write_json(plan.folder / PROVENANCE, record)
-        proc.run(["docker", "tag", building, plan.reference])
+        proc.run(["docker", "tag", made.name, plan.reference])
     except BaseException:
         with proc.uninterrupted():
             docker.remove(f"{docker.BUILD}={build_id}")
         raise
-    proc.run(["docker", "rmi", "--no-prune", building])
-    return str(image_id)
+    proc.run(["docker", "rmi", "--no-prune", *sorted({building, made.name})])
+    return str(image_id), collected
 
 
-def _disk(project: config.Project, plan: Plan, progress: Progress, started: float, *, verbose: bool) -> str:
-    """Make the disk, boot a copy and run the assertions there, write the records, and only then give it its name."""
+def _disk(
+    project: config.Project, plan: Plan, progress: Progress, started: float, *, verbose: bool
+) -> tuple[str, Manifest]:
+    """Make the disk, boot a copy and run the assertions there, write the records, and only then give it its name; gives
+    its id and manifest."""
     build_disk.clear(plan.folder)
     build_id = docker.new_build()
     progress.say(f"  building {plan.reference} from {plan.base}")
@@ -354,7 +383,7 @@ def _disk(project: config.Project, plan: Plan, progress: Progress, started: floa
         with proc.uninterrupted():
             docker.remove(f"{docker.BUILD}={build_id}")
         raise
-    return image_id
+    return image_id, made.manifest
 
 
 def _epoch(project: config.Project, base_id: str) -> int:

@@ -8,20 +8,41 @@ import json
 import os
 import shutil
 import sys
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
+from concurrent import futures
+from dataclasses import dataclass
 from pathlib import Path
 
-from goldsmith import config, definition, docker, files, layers, packer, proc, resources, stages
+from goldsmith import config, definition, docker, files, layer_store, layers, packer, proc, resources, stages
 from goldsmith.errors import GoldsmithError
 from goldsmith.plan import Plan
 from goldsmith.progress import Progress
 
 
-def run(project: config.Project, plan: Plan, build_id: str, progress: Progress, *, verbose: bool) -> tuple[bool, bool]:
-    """Run Packer in a container of the plan's base, and leave the image REPOSITORY:building-ID.
+@dataclass(frozen=True)
+class Made:
+    """The image of the container. `sealed`: the role seal ran. `staged`: it went on from a stage, and so the image has
+    more than one layer above its base. `name` is what it is called until it gets its own: see `saved`."""
 
-    Gives whether the role seal ran, and whether it went on from a stage: then the image has more than one layer above
-    its base (see `saved`).
+    image_id: str
+    sealed: bool
+    staged: bool
+    name: str
+
+
+@contextlib.contextmanager
+def running(
+    project: config.Project,
+    plan: Plan,
+    build_id: str,
+    progress: Progress,
+    *,
+    verbose: bool,
+    meanwhile: Callable[[str], None] = lambda _start: None,
+) -> Iterator[Made]:
+    """Run Packer in a container of the plan's base. The image is there when the block begins; Packer has ended when the
+    block has, and left the image as REPOSITORY:building-ID. While the container is at work `meanwhile` is called in
+    another thread, with the name of the image that it was started from.
 
     Raises:
         GoldsmithError: as packer.run; or Ansible did not go on from where it should.
@@ -33,29 +54,48 @@ def run(project: config.Project, plan: Plan, build_id: str, progress: Progress, 
     record = plan.folder / stages.FILE
     before, known = stages.load(record)
     kept = [] if plan.anew else stages.usable(known, before, now, contents)
-    kept = [stage for stage in kept if docker.inspect_image(stage.image)]
+    there = docker.names(stages.REPOSITORY) if kept else set()
+    kept = [stage for stage in kept if stage.image in there]
     start = kept[-1] if kept else None
     stages.begin(record, now, kept)
     stages.forget(stage for stage in known if stage not in kept)
     if start:
         progress.say(f"  the last build has what comes before {start.before}")
-    with files.temporary_folder("stages") as folder:
+    base = start.image if start else plan.base
+    with files.temporary_folder("stages") as folder, futures.ThreadPoolExecutor(1) as beside:
         orders = folder / "orders.json"
         given = stages.orders(record.resolve(), build_id, start, stages.changed(before, now), contents)
         orders.write_text(json.dumps(given))
-        variables = packer.docker_variables(plan, build_id, start.image if start else plan.base)
+        variables = packer.docker_variables(plan, build_id, base, _proxy_key(folder))
         environment = _environment(project.root, orders)
+        done = beside.submit(meanwhile, base)
+        begun = False
         try:
-            sealed = packer.run(
+            with packer.running(
                 project, plan, "docker.image", variables, progress, environment=environment, verbose=verbose
-            )
+            ) as heard:
+                if start and not stages.resumed(record):
+                    raise GoldsmithError(f"Ansible did not go on before {start.before}")
+                building = f"{plan.repository}:building-{build_id}"
+                image_id = heard.image_id or docker.image(building)["Id"]
+                futures.wait([done])
+                begun = True
+                yield Made(image_id, heard.sealed, start is not None, f"{building}-merged" if start else building)
         except GoldsmithError as error:
-            if start:
-                error.hint += "; `--force` builds from the beginning"
+            if start and not begun:
+                error.hint = "; ".join(filter(None, (error.hint, "`--force` builds from the beginning")))
             raise
-    if start and not stages.resumed(record):
-        raise GoldsmithError(f"Ansible did not go on before {start.before}", hint="`--force` builds from the beginning")
-    return sealed, start is not None
+        if docker.image(building)["Id"] != image_id:
+            raise GoldsmithError(f"Packer named another image {building} than the one that it made")
+
+
+def _proxy_key(folder: Path) -> str:
+    """A key for Packer's proxy, made in the folder; empty where OpenSSH's client, which makes it, is not there."""
+    if shutil.which("ssh-keygen") is None:
+        return ""
+    key = str(folder / "proxy")
+    proc.run(["ssh-keygen", "-q", "-t", "ed25519", "-N", "", "-C", "goldsmith", "-f", key])
+    return key
 
 
 def _environment(root: Path, orders: Path) -> dict[str, str]:
@@ -90,26 +130,23 @@ def mitogen_strategies() -> Path | None:
 
 
 @contextlib.contextmanager
-def saved(plan: Plan, image: str, *, staged: bool) -> Iterator[Path]:
-    """The archive (docker save) of the image that was made, for as long as the block runs.
+def saved(plan: Plan, made: Made, archive: layer_store.Archive) -> Iterator[Path]:
+    """The archive (docker save), with the image that was made. Docker has it under `made.name` when the block ends.
 
-    One that went on from a stage gets one layer above its base first, in Docker too, which has it when the block ends:
-    what a role made and the seal took out lies in the layer of the stage.
+    One that went on from a stage gets one layer above its base first: what a role made and the seal took out lies in
+    the layer of the stage.
     """
-    made = docker.inspect_image(image)
-    if made is None:
-        raise GoldsmithError(f"Packer said that it succeeded, but there is no image {image}")
-    with docker.saved(made["Id"]) as archive:
-        if not staged:
-            yield archive
-            return
-        merged = archive.with_name("merged.tar")
-        layer = layers.squash(archive, merged, len(docker.image(plan.base_id)["RootFS"]["Layers"]), image)
-        with proc.running(["docker", "load", "--quiet", "--input", str(merged)]) as loading:
-            yield archive
-            loading.communicate()
-        if docker.image(image)["RootFS"]["Layers"][-1] != layer:
-            # A Docker that wants the layers, too, that it has.
-            layers.alone(archive, merged)
-            proc.run(["docker", "load", "--quiet", "--input", str(merged)])
-        proc.run(["docker", "rmi", "--no-prune", made["Id"]])
+    docker.save(docker.image(made.image_id), archive)
+    if not made.staged:
+        yield archive.path
+        return
+    merged = archive.path.with_name("merged.tar")
+    layer = layers.squash(archive.path, merged, len(docker.image(plan.base_id)["RootFS"]["Layers"]), made.name)
+    with proc.running(["docker", "load", "--quiet", "--input", str(merged)]) as loading:
+        yield archive.path
+        loading.communicate()
+    loaded = docker.inspect_image(made.name)
+    if loaded is None or loaded["RootFS"]["Layers"][-1] != layer:
+        # A Docker that wants the layers, too, that it has.
+        layers.alone(archive.path, merged)
+        proc.run(["docker", "load", "--quiet", "--input", str(merged)])

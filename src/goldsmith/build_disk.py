@@ -53,7 +53,8 @@ def _by_tree(job: Job) -> Made:
     plan = job.plan
     building = f"{plan.repository}:building-{job.build_id}"
     archive = job.work / "tree.tar"
-    sealed, _ = build_container.run(job.project, plan, job.build_id, job.progress, verbose=job.verbose)
+    with build_container.running(job.project, plan, job.build_id, job.progress, verbose=job.verbose) as made:
+        sealed = made.sealed
     try:
         disk.export(building, archive, job.build_id)
     finally:

@@ -123,7 +123,7 @@ def _version() -> str:
 
 
 @functools.cache
-def _archive() -> bytes:
+def packed() -> bytes:
     """The collector as a zip archive that Python can run."""
     buffer = io.BytesIO()
     with zipfile.ZipFile(buffer, "w", zipfile.ZIP_DEFLATED) as archive:
@@ -142,7 +142,7 @@ def _byte_code(path: Path) -> bytes:
 
 def _command(python: str, *arguments: str) -> list[str]:
     """What runs the collector from standard input, and leaves what follows it there to the collector."""
-    return [python, "-I", "-S", "-c", _BOOT, str(len(_archive())), *arguments]
+    return [python, "-I", "-S", "-c", _BOOT, str(len(packed())), *arguments]
 
 
 def _live(target: Target) -> list[str]:
@@ -162,7 +162,7 @@ def of_workshop(workshop: disk.Workshop, name: str) -> Manifest:
 
 def _in_container(target: Target, container: str, *arguments: str) -> bytes:
     command = ["docker", "exec", "--interactive", container, *_command("python3", *arguments)]
-    return _checked(target, proc.run(command, stdin=_archive(), check=False))
+    return _checked(target, proc.run(command, stdin=packed(), check=False))
 
 
 def _container(target: Target, _hosts: inventory.Inventory | None) -> bytes:
@@ -175,7 +175,7 @@ def _container(target: Target, _hosts: inventory.Inventory | None) -> bytes:
 
 
 def _local(target: Target, *arguments: str) -> bytes:
-    return _checked(target, proc.run(_command(sys.executable, *arguments), stdin=_archive(), check=False))
+    return _checked(target, proc.run(_command(sys.executable, *arguments), stdin=packed(), check=False))
 
 
 def _ssh(target: Target, hosts: inventory.Inventory | None) -> bytes:
@@ -184,7 +184,7 @@ def _ssh(target: Target, hosts: inventory.Inventory | None) -> bytes:
             f"{target}: there is no inventory to find it in", hint="run it in a project, or name one with --project"
         )
     argv = over_ssh(hosts.ssh(target.name), target)
-    return answered(target, proc.run(argv, stdin=_archive(), check=False))
+    return answered(target, proc.run(argv, stdin=packed(), check=False))
 
 
 def over_ssh(connection: inventory.Connection, target: Target, *arguments: str) -> list[str]:
@@ -197,7 +197,7 @@ def over_ssh(connection: inventory.Connection, target: Target, *arguments: str) 
 
 def expecting(expected: bytes) -> bytes:
     """Standard input for a collector that is to `--expect` something (expect.Expectation)."""
-    return _archive() + expected
+    return packed() + expected
 
 
 def answered(target: Target, done: proc.Completed) -> bytes:

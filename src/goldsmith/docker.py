@@ -11,7 +11,7 @@ from collections.abc import Iterator, Sequence
 from pathlib import Path
 from typing import Any
 
-from goldsmith import files, proc
+from goldsmith import files, layer_store, proc
 from goldsmith.errors import GoldsmithError, ToolError, UsageError
 
 OWNER = "org.goldsmith.owner"
@@ -81,13 +81,26 @@ def inspect_image(reference: str) -> dict[str, Any] | None:
     return found
 
 
+def names(repository: str) -> set[str]:
+    """What the images of a repository are called: REPOSITORY:TAG."""
+    listed = ["docker", "images", "--format", "{{.Repository}}:{{.Tag}}", repository]
+    return set(proc.run(listed).text.split())
+
+
 @contextlib.contextmanager
-def saved(image_id: str) -> Iterator[Path]:
-    """The image as a `docker save` archive, for as long as the block runs. By name it would be every tag's image."""
+def saved(found: dict[str, Any]) -> Iterator[Path]:
+    """An image (see `inspect_image`) as a `docker save` archive, for as long as the block runs."""
     with files.temporary_folder("image") as folder:
-        path = folder / "image.tar"
-        proc.run(["docker", "save", "--output", str(path), image_id])
-        yield path
+        archive = layer_store.Archive(folder / "image.tar")
+        save(found, archive)
+        yield archive.path
+
+
+def save(found: dict[str, Any], archive: layer_store.Archive) -> None:
+    """Make an archive that of an image (see `inspect_image`)."""
+    if not archive.finish(found):
+        # By name it would be every tag's image.
+        proc.run(["docker", "save", "--output", str(archive.path), found["Id"]])
 
 
 def remove(label: str) -> list[str]:

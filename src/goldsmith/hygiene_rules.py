@@ -211,9 +211,8 @@ SEARCHED = 1 << 20
 
 _PRIVATE_KEY = re.compile(
     rb"-----BEGIN (?:[A-Z0-9]+ )*PRIVATE KEY(?: BLOCK)?-----(?:\s|\\[nr])*(?:[\w-]+: [^\n]*\n\s*)*[A-Za-z0-9+/=]{40}"
-    rb"|^PuTTY-User-Key-File-\d",
-    re.MULTILINE,
 )
+_PUTTY_KEY = re.compile(rb"^PuTTY-User-Key-File-\d", re.MULTILINE)
 _TOKEN = re.compile(
     rb"\b(?:gh[opurs]_[A-Za-z0-9]{36}|github_pat_\w{60}|glpat-[\w-]{20}|xox[abprs]-[\w-]{20}|dop_v1_[a-f0-9]{64}"
     rb"|AIza[\w-]{35}|(?i:aws_secret_access_key)[\"']?\s*[=:][ \t]*[\"']?[A-Za-z0-9/+]{40})"
@@ -222,7 +221,10 @@ _TOKEN = re.compile(
 
 def found_in(content: bytes, path: str) -> str:
     """What of a secret can be told by its form alone, in any file: in words, or empty."""
-    if (b"PRIVATE KEY" in content or b"PuTTY" in content) and _PRIVATE_KEY.search(content):
+    # A pattern that does not begin with plain text takes long to search for.
+    if b"PRIVATE KEY" in content and _PRIVATE_KEY.search(content):
+        return "a private key"
+    if b"PuTTY-User-Key-File-" in content and _PUTTY_KEY.search(content):
         return "a private key"
     if not PACKAGED.match(path) and _TOKEN.search(content):
         return "a token of a cloud or a code host"

@@ -2,9 +2,11 @@
 
 from __future__ import annotations
 
+import contextlib
 import json
 import re
-from collections.abc import Mapping, Sequence
+import subprocess
+from collections.abc import Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -13,10 +15,26 @@ from goldsmith.errors import GoldsmithError
 from goldsmith.plan import Plan
 from goldsmith.progress import Progress
 
+_IMAGE = re.compile(r" +\S+: Image ID: (?P<id>sha256:[0-9a-f]{64})")
 _WHERE = re.compile(r"^  on (?P<file>.+) line (?P<line>\d+)(?:, in .+)?:$")
 
 
 def run(
+    project: config.Project, plan: Plan, source: str, more: dict[str, Any], progress: Progress, *, verbose: bool
+) -> bool:
+    """Run Packer's build of one source of our template; `more` are variables beside the usual.
+
+    Gives whether the role seal ran in it.
+
+    Raises:
+        GoldsmithError: a task failed (it is named), Packer failed (with its reason), or no task ran at all.
+    """
+    with running(project, plan, source, more, progress, verbose=verbose) as heard:
+        return heard.sealed
+
+
+@contextlib.contextmanager
+def running(
     project: config.Project,
     plan: Plan,
     source: str,
@@ -25,82 +43,99 @@ def run(
     *,
     environment: Mapping[str, str] | None = None,
     verbose: bool,
-) -> bool:
-    """Run Packer's build of one source of our template; `more` are variables beside the usual, and so is `environment`.
-
-    Gives whether the role seal ran in it.
-
-    Raises:
-        GoldsmithError: a task failed (it is named), Packer failed (with its reason), or no task ran at all.
-    """
+) -> Iterator[Heard]:
+    """As `run`; `environment` are variables of Packer beside the usual. A container's image is there when the block
+    begins, and Packer, which takes the container away and gives the image its name, has ended when the block has."""
     # Not in the project, whose path may be long: Packer has sockets there, and a socket's path must be short.
     with files.temporary_folder("build") as work:
-        return _run(project, plan, source, more, work, progress, environment or {}, verbose=verbose)
-
-
-def _run(
-    project: config.Project,
-    plan: Plan,
-    source: str,
-    more: dict[str, Any],
-    work: Path,
-    progress: Progress,
-    environment: Mapping[str, str],
-    *,
-    verbose: bool,
-) -> bool:
-    file = work / "variables.pkrvars.json"
-    pins = lock.scripts(plan.lock, work) if plan.lock else {}
-    file.write_text(json.dumps({**variables(project, plan, playbook(project, plan.image, work)), **pins, **more}))
-    reader = ansible_output.Reader()
-    errors: list[str] = []
-    said: list[str] = []
-    tasks: list[str] = []
-    machine = f"{plan.name}-image"
-
-    def line(text: str) -> None:
-        if verbose:
-            progress.say(text)
-        if "error" in text.lower():
-            errors.append(ansible_output.unprefixed(text).strip())
-        task = reader.feed(text)
-        if not reader.task:
-            said.append(text)
-        row = progress.row(machine)
-        row.ok, row.changed = reader.ok, reader.changed
-        if task is not None:
-            tasks.append(task)
-            progress.task(machine, task)
-
-    done = proc.run(
-        command(source, file),
-        cwd=project.root,
-        env={
+        file = work / "variables.pkrvars.json"
+        pins = lock.scripts(plan.lock, work) if plan.lock else {}
+        file.write_text(json.dumps({**variables(project, plan, playbook(project, plan.image, work)), **pins, **more}))
+        settings = {
             **definition.ansible_environment(project.root),
             "ANSIBLE_LOCAL_TEMP": str(work / "ansible"),
             "CHECKPOINT_DISABLE": "1",
             "PACKER_CACHE_DIR": str(work / "cache"),
             "PACKER_TMP_DIR": str(work),
             "TMPDIR": str(work),
-            **environment,
-        },
-        on_line=line,
-        check=False,
-    )
-    what = f'building "{plan.name}"'
-    hint = f"`goldsmith build {plan.name} --verbose` shows all that Packer and Ansible say"
-    if done.code != 0 and reader.failure:
-        raise GoldsmithError(f"{what} failed, {reader.failure}", hint=hint)
-    if done.code != 0:
-        reason = template_error(said) or (errors[0] if errors else f"Packer ended with {done.code}")
-        raise GoldsmithError(f"{what} failed: {reason}", hint=hint)
-    if not reader.task:
-        groups = ", ".join(plan.image.groups) or "none"
-        raise GoldsmithError(
-            f"{what} ran no task: no play of {plan.image.playbook} has the host {machine}",
-            hint=f"set the image's `groups:` in goldsmith.yml to what the play's `hosts:` names (now: {groups})",
-        )
-    return any(task.startswith(("goldsmith.core.seal :", "seal :")) for task in tasks)
+            **(environment or {}),
+        }
+        heard = Heard(plan, progress, verbose=verbose)
+        argv = command(source, file)
+        with proc.running(argv, cwd=project.root, env=settings, stderr=subprocess.STDOUT) as process:
+            assert process.stdout is not None  # noqa: S101 - Popen was given a pipe
+            lines = (line.decode(errors="replace").rstrip("\r\n") for line in process.stdout)
+            for text in lines:
+                heard.line(text)
+                if heard.image_id:
+                    break
+            else:
+                process.wait()
+            heard.check(process.returncode or 0)
+            yield heard
+            for text in lines:
+                heard.line(text)
+            heard.check(process.wait())
+
+
+class Heard:
+    """What Packer says, line by line: shown as progress, and what follows from it.
+
+    `image_id` is that of a container's image (sha256:...) once it is there.
+    """
+
+    def __init__(self, plan: Plan, progress: Progress, *, verbose: bool) -> None:
+        self.image_id = ""
+        self._plan = plan
+        self._progress = progress
+        self._verbose = verbose
+        self._reader = ansible_output.Reader()
+        self._machine = f"{plan.name}-image"
+        self._errors: list[str] = []
+        self._said: list[str] = []
+        self._tasks: list[str] = []
+        self._committing = False
+
+    @property
+    def sealed(self) -> bool:
+        """Whether the role seal ran."""
+        return any(task.startswith(("goldsmith.core.seal :", "seal :")) for task in self._tasks)
+
+    def line(self, text: str) -> None:
+        if self._verbose:
+            self._progress.say(text)
+        if "error" in text.lower():
+            self._errors.append(ansible_output.unprefixed(text).strip())
+        # Of what Ansible says no line begins with an arrow.
+        if text.startswith("==>"):
+            self._committing = text.endswith(": Committing the container")
+        elif self._committing and (match := _IMAGE.fullmatch(text)):
+            self.image_id = match["id"]
+        task = self._reader.feed(text)
+        if not self._reader.task:
+            self._said.append(text)
+        row = self._progress.row(self._machine)
+        row.ok, row.changed = self._reader.ok, self._reader.changed
+        if task is not None:
+            self._tasks.append(task)
+            self._progress.task(self._machine, task)
+
+    def check(self, code: int) -> None:
+        """What Packer's exit code means, with what it said. Raises: as `run`."""
+        plan, reader = self._plan, self._reader
+        what = f'building "{plan.name}"'
+        hint = f"`goldsmith build {plan.name} --verbose` shows all that Packer and Ansible say"
+        if code != 0 and reader.failure:
+            raise GoldsmithError(f"{what} failed, {reader.failure}", hint=hint)
+        if code != 0:
+            reason = template_error(self._said) or (self._errors[0] if self._errors else f"Packer ended with {code}")
+            raise GoldsmithError(f"{what} failed: {reason}", hint=hint)
+        if not reader.task:
+            groups = ", ".join(plan.image.groups) or "none"
+            raise GoldsmithError(
+                f"{what} ran no task: no play of {plan.image.playbook} has the host {self._machine}",
+                hint=f"set the image's `groups:` in goldsmith.yml to what the play's `hosts:` names (now: {groups})",
+            )
 
 
 def template_error(said: Sequence[str]) -> str:
@@ -147,12 +182,14 @@ def variables(project: config.Project, plan: Plan, playbook: Path) -> dict[str, 
     }
 
 
-def docker_variables(plan: Plan, build_id: str, start: str) -> dict[str, Any]:
-    """Values for those that a container has; `start` is the image that it is started from. Pure."""
+def docker_variables(plan: Plan, build_id: str, start: str, key: str) -> dict[str, Any]:
+    """Values for those that a container has; `start` is the image that it is started from, `key` the private key of
+    Packer's proxy (empty: Packer makes one). Pure."""
     return {
         "base_image": start,
         "repository": plan.repository,
         "tags": [f"building-{build_id}"],
         "changes": [f"LABEL {docker.KEY}={plan.content_key}"],
         "build_id": build_id,
+        "proxy_key": key,
     }

@@ -63,6 +63,10 @@ class Tree:
         yield from self.hidden
 
 
+Layers = dict[str, list[tarfile.TarInfo]]
+"""Layers of an archive by their names in it, each with its members."""
+
+
 @contextlib.contextmanager
 def of_folder(root: Path) -> Iterator[Tree]:
     """The root of a system in a folder, as a disk that is mounted. Whatever is mounted below it counts, too.
@@ -101,9 +105,21 @@ def of_tar(path: Path) -> Iterator[Tree]:
         yield tree
 
 
+def layers_in(path: Path) -> Layers:
+    """What is in the layers of an image archive, as far as it is written. They are plain, and no image has others of
+    their names."""
+    found = {}
+    with path.open("rb") as stream, archives.opened(stream) as archive:
+        for name in archive.getnames():
+            with archives.opened(content_of(archive, name)) as layer:
+                found[name] = list(archives.members(layer))
+    return found
+
+
 @contextlib.contextmanager
-def of_docker_archive(path: Path) -> Iterator[Tree]:
-    """The one image in a file that `docker save` wrote, its layers plain or gzipped.
+def of_docker_archive(path: Path, known: Layers | None = None) -> Iterator[Tree]:
+    """The one image in a file that `docker save` wrote, its layers plain or gzipped. Those that are `known` are not
+    looked through again.
 
     Raises:
         GoldsmithError: the file is no image archive, or is cut short.
@@ -118,7 +134,7 @@ def of_docker_archive(path: Path) -> Iterator[Tree]:
         tree = Tree(settings=settings)
         for number, name in enumerate(names, 1):
             layer = layers.enter_context(_plain(content_of(archive, name)))
-            _lay(tree, layer, f"layer {number} of {len(names)}")
+            _lay(tree, layer, f"layer {number} of {len(names)}", (known or {}).get(name))
         yield tree
 
 
@@ -198,12 +214,12 @@ def _described(archive: tarfile.TarFile) -> tuple[list[str], dict[str, str]]:
         raise tarfile.ReadError(f"it does not describe one image: {error}") from error
 
 
-def _lay(tree: Tree, archive: tarfile.TarFile, layer: str) -> None:
+def _lay(tree: Tree, archive: tarfile.TarFile, layer: str, known: list[tarfile.TarInfo] | None = None) -> None:
     """Lay one layer over what is there. Whiteouts hide what lower layers brought, never what this one brings."""
     added: dict[str, File] = {}
     gone: set[str] = set()
     emptied: set[str] = set()
-    for member in archives.members(archive):
+    for member in archives.members(archive) if known is None else known:
         path = _absolute(member.name)
         folder, _, name = path.rpartition("/")
         if layer and name == OPAQUE:

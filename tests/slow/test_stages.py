@@ -102,7 +102,7 @@ def test_a_build_goes_on_before_the_role_that_changed(staged: Goldsmith, base: s
     # One layer above the base: what a role made and another one removed is nowhere in the image.
     layers = docker.image(built["image_id"])["RootFS"]["Layers"]
     assert layers[:-1] == docker.image(base)["RootFS"]["Layers"]
-    with docker.saved(built["image_id"]) as archive:
+    with docker.saved(docker.image(built["image_id"])) as archive:
         assert b"hunter2hunter2" not in archive.read_bytes()
 
     manifest = staged.project / "artifacts/images/staged/manifest.json"

@@ -1,5 +1,6 @@
 """What a build is made from, and what is handed to Packer."""
 
+import contextlib
 import fcntl
 import gzip
 import json
@@ -8,10 +9,12 @@ import re
 from pathlib import Path
 
 import pytest
+from rich.console import Console
 
 from goldsmith import build, build_disk, config, manifest, packer
-from goldsmith.errors import UsageError
+from goldsmith.errors import GoldsmithError, UsageError
 from goldsmith.plan import Plan
+from goldsmith.progress import Progress
 from tests.paths import FIXTURES, ROOT
 
 IMAGE = config.Image(playbook="site.yml", groups=["web"])
@@ -25,7 +28,7 @@ def test_variables_are_those_that_the_template_declares(tmp_path: Path) -> None:
     project = config.Project(tmp_path, config.Config(images={"web": IMAGE}))
     given = {
         **packer.variables(project, plan(tmp_path), tmp_path / "site.yml"),
-        **packer.docker_variables(plan(tmp_path), "b1", "goldsmith/base:x"),
+        **packer.docker_variables(plan(tmp_path), "b1", "goldsmith/base:x", "key"),
     }
     declared = set(re.findall(r'^variable "(\w+)"', (ROOT / "packer/variables.pkr.hcl").read_text(), re.MULTILINE))
     assert given.keys() <= declared
@@ -140,7 +143,7 @@ def _disk_with_records(folder: Path) -> Plan:
 
 def test_a_disk_is_up_to_date_only_as_long_as_it_is_whole(tmp_path: Path) -> None:
     made = _disk_with_records(tmp_path)
-    assert build._present(made) == "sha256:2"
+    assert build._present(made) == ("sha256:2", manifest.load(tmp_path / build.MANIFEST))
     (tmp_path / "web.qcow2").write_bytes(b"dis")
     assert build._present(made) is None
     (tmp_path / "web.qcow2").unlink()
@@ -172,3 +175,50 @@ def test_what_killed_builds_of_disks_left_is_removed_and_what_one_that_runs_has_
     assert (left.exists(), kept.exists()) == (False, True)
     os.close(lock)
     assert build.clear(project) == [f"folder {kept}"]
+
+
+def _said(image: str) -> list[str]:
+    return [
+        "==> docker.image: Provisioning with Ansible...",
+        "    docker.image: TASK [seal : Seal] ****************",
+        "    docker.image: changed: [web-image]",
+        "    docker.image: Committing the container",
+        f"    docker.image: Image ID: sha256:{'0' * 64}",
+        "==> docker.image: Committing the container",
+        f"    docker.image: Image ID: sha256:{image}",
+    ]
+
+
+def test_the_image_is_the_one_that_packer_committed_and_not_one_that_a_task_names(tmp_path: Path) -> None:
+    heard = packer.Heard(plan(tmp_path), Progress(Console(quiet=True), ""), verbose=False)
+    *before, last = _said("a" * 64)
+    for line in before:
+        heard.line(line)
+    assert heard.image_id == ""
+    heard.line(last)
+    assert heard.image_id == f"sha256:{'a' * 64}"
+    assert heard.sealed
+
+
+@pytest.mark.parametrize("code", [0, 3])
+def test_the_image_is_looked_at_while_packer_takes_the_container_away(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, code: int
+) -> None:
+    go, ended = tmp_path / "go", tmp_path / "ended"
+    os.mkfifo(go)
+    program = tmp_path / "bin/packer"
+    program.parent.mkdir()
+    said = "\n".join(_said("a" * 64))
+    program.write_text(f"#!/bin/sh\ncat <<'END'\n{said}\nEND\nread -r line <{go}\necho $line >{ended}\nexit {code}\n")
+    program.chmod(0o755)
+    monkeypatch.setenv("PATH", f"{program.parent}:{os.environ['PATH']}")
+    project = config.Project(tmp_path, config.Config(images={"web": IMAGE}))
+    progress = Progress(Console(quiet=True), "")
+    with (
+        pytest.raises(GoldsmithError, match="Packer ended with 3") if code else contextlib.nullcontext(),
+        packer.running(project, plan(tmp_path), "docker.image", {}, progress, verbose=False) as heard,
+    ):
+        assert heard.image_id == f"sha256:{'a' * 64}"
+        assert not ended.exists()
+        go.write_text("on\n")
+    assert ended.read_text() == "on\n"

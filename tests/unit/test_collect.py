@@ -18,7 +18,7 @@ from goldsmith import collect, proc
 def test_byte_code_or_source(ours: bool, tmp_path: Path) -> None:
     """Another Python's magic number stands for another Python."""
     archive = tmp_path / "collector.zip"
-    with zipfile.ZipFile(io.BytesIO(collect._archive())) as sent, zipfile.ZipFile(archive, "w") as other:
+    with zipfile.ZipFile(io.BytesIO(collect.packed())) as sent, zipfile.ZipFile(archive, "w") as other:
         for name in sent.namelist():
             data = sent.read(name)
             if name.endswith(".pyc") and not ours:
@@ -34,7 +34,7 @@ def test_nothing_of_the_machine_gets_in(tmp_path: Path, monkeypatch: pytest.Monk
     (tmp_path / "json.py").write_text("raise SystemExit('taken from the working folder')\n")
     monkeypatch.chdir(tmp_path)
     monkeypatch.setenv("PYTHONPATH", str(tmp_path))
-    done = proc.run(collect._command("python3", "--help"), stdin=collect._archive())
+    done = proc.run(collect._command("python3", "--help"), stdin=collect.packed())
     assert "--expect" in done.text
 
 

@@ -32,8 +32,8 @@ VAR_FILES = sorted(TEMPLATE.glob("targets/*.pkrvars.hcl"))
 
 ANSIBLE = """\
 #!/bin/sh
-case "$*" in *--version*) echo "ansible-playbook [core 2.19.0]"; exit ;; esac
 echo "ansible-playbook $*" >>"$LOG"
+case "$*" in *--version*) echo "ansible-playbook [core 2.19.0]"; exit ;; esac
 while [ $# -gt 0 ]; do
   if [ "$1" = -i ] && [ -f "$2" ]; then cat "$2" >>"$LOG"; fi
   shift
@@ -49,6 +49,13 @@ case $1 in
   cp) [ "$2" != - ] || cat >/dev/null ;;
 esac
 """
+
+ORDERS = [
+    "docker exec --interactive c0ffee sh -e",
+    "docker exec c0ffee rm -rf /etc/dpkg/dpkg.cfg.d/goldsmith-build /etc/apt/apt.conf.d/zz-goldsmith-build "
+    "/run/goldsmith-packages/build-by-hand",
+]
+"""Of the build itself, before and after the roles."""
 
 
 def text(name: str) -> str:
@@ -264,15 +271,40 @@ def test_container_is_reached_without_ssh_and_no_hook_runs(packer: Path) -> None
         f"inventory_dir='{Path.cwd()}/inventory'\n"
     ) in log
     assert "--mount type=volume,source=goldsmith-packages,destination=/run/goldsmith-packages," in log
-    assert said.count("Provisioning with shell script") == 2  # settings of dpkg and apt, made and removed
     assert log.endswith("docker tag sha256:abc goldsmith/web:latest\n")
+
+
+def test_container_is_built_with_few_orders(packer: Path) -> None:
+    """Each takes as long as a small task: to ask for Ansible's version, or to bring a script and take it away."""
+    key = Path.cwd() / "key"
+    subprocess.run(["ssh-keygen", "-q", "-t", "ed25519", "-N", "", "-f", key], check=True)
+    code, said = run("build", "-only=docker.image", f"-var=proxy_key={key}")
+    assert code == 0, said
+    log = Path("log").read_text().splitlines()
+    assert [line for line in log if line.startswith(("docker exec", "docker cp"))] == ORDERS
+    [ansible] = [line for line in log if line.startswith("ansible-playbook ")]
+    assert "ansible_ssh_private_key_file" not in ansible  # no key was made
+
+
+def test_orders_are_given_to_one_container_and_end_at_the_first_that_fails(packer: Path) -> None:
+    """The settings of dpkg and apt, made before the roles and removed after them."""
+    (packer.parent / "bin/docker").write_text(DOCKER.replace("  run)", "  exec) cat >>orders; exit 3 ;;\n  run)"))
+    code, said = run("build", "-only=docker.image")
+    assert code == 1
+    assert "non-zero exit status: 3" in said
+    assert "Executing Ansible" not in said
+    orders = Path("orders").read_text()
+    assert orders.startswith("until [ -S /run/systemd/private ]")
+    assert subprocess.run(["sh", "-n"], input=orders, text=True, check=False).returncode == 0
+    assert orders.index("force-unsafe-io") < orders.index("Dir::Cache::archives") < orders.index("\nEND\n")
 
 
 def test_packages_are_not_kept_where_nobody_wants_it(packer: Path) -> None:
     code, said = run("build", "-only=docker.image", "-var=package_cache=")
     assert code == 0, said
-    assert "type=volume" not in Path("log").read_text()
-    assert said.count("Provisioning with shell script") == 2
+    log = Path("log").read_text()
+    assert "type=volume" not in log
+    assert all(order in log for order in ORDERS)
 
 
 def test_hooks_run_before_and_after_the_roles(packer: Path) -> None:
@@ -302,7 +334,7 @@ def test_puppet_and_chef_run_before_the_roles_if_they_are_asked_for(packer: Path
     code, said = run("build", "-only=docker.image", *shlex.split(" ".join(options)))
     assert code == 0, said
     steps = re.findall(r"Provisioning with (Puppet|chef-solo|Ansible|shell)", said)
-    assert steps[1:-1] == ["Puppet", "chef-solo", "shell", "Ansible"]  # what Chef worked with is removed
+    assert steps == ["Puppet", "chef-solo", "shell", "Ansible"]  # what Chef worked with is removed
     log = Path("log").read_text()
     assert "puppet apply --detailed-exitcodes --modulepath='/var/tmp/packer-puppet/module-0' " in log
     assert "chef-solo --no-color -c /var/tmp/packer-chef/solo.rb -j /var/tmp/packer-chef/node.json" in log
