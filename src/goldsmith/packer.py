@@ -105,7 +105,7 @@ class Heard:
         if self._verbose:
             self._progress.say(text)
         if "error" in text.lower():
-            self._errors.append(ansible_output.unprefixed(text).strip())
+            self._errors.append(ansible_output.unprefixed(text).strip().removeprefix("error: "))
         # Of what Ansible says no line begins with an arrow.
         if text.startswith("==>"):
             self._committing = text.endswith(": Committing the container")
