@@ -200,6 +200,13 @@ def test_the_image_is_the_one_that_packer_committed_and_not_one_that_a_task_name
     assert heard.sealed
 
 
+def test_an_error_that_says_so_is_not_called_one_twice(tmp_path: Path) -> None:
+    heard = packer.Heard(plan(tmp_path), Progress(Console(quiet=True), ""), verbose=False)
+    heard.line("    docker.image: error: the mirror no longer has x 1")
+    with pytest.raises(GoldsmithError, match=r'^building "\w+" failed: the mirror no longer has x 1$'):
+        heard.check(1)
+
+
 @pytest.mark.parametrize("code", [0, 3])
 def test_the_image_is_looked_at_while_packer_takes_the_container_away(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch, code: int
