@@ -33,7 +33,7 @@ KINDS = {
 _BOOT = (
     "import os,sys;"
     "f=os.memfd_create('collector');"
-    "os.write(f,sys.stdin.buffer.read(int(sys.argv.pop(1))));"
+    "os.write(f,sys.stdin.buffer.read(int(sys.stdin.buffer.readline())));"
     "sys.path.insert(0,'/proc/self/fd/%d'%f);"
     "from collector.command import main;"
     "done=main();"
@@ -142,7 +142,7 @@ def _byte_code(path: Path) -> bytes:
 
 def _command(python: str, *arguments: str) -> list[str]:
     """What runs the collector from standard input, and leaves what follows it there to the collector."""
-    return [python, "-I", "-S", "-c", _BOOT, str(len(packed())), *arguments]
+    return [python, "-I", "-S", "-c", _BOOT, *arguments]
 
 
 def _live(target: Target) -> list[str]:
@@ -162,7 +162,7 @@ def of_workshop(workshop: disk.Workshop, name: str) -> Manifest:
 
 def _in_container(target: Target, container: str, *arguments: str) -> bytes:
     command = ["docker", "exec", "--interactive", container, *_command("python3", *arguments)]
-    return _checked(target, proc.run(command, stdin=packed(), check=False))
+    return _checked(target, proc.run(command, stdin=sent(), check=False))
 
 
 def _container(target: Target, _hosts: inventory.Inventory | None) -> bytes:
@@ -175,7 +175,7 @@ def _container(target: Target, _hosts: inventory.Inventory | None) -> bytes:
 
 
 def _local(target: Target, *arguments: str) -> bytes:
-    return _checked(target, proc.run(_command(sys.executable, *arguments), stdin=packed(), check=False))
+    return _checked(target, proc.run(_command(sys.executable, *arguments), stdin=sent(), check=False))
 
 
 def _ssh(target: Target, hosts: inventory.Inventory | None) -> bytes:
@@ -184,7 +184,7 @@ def _ssh(target: Target, hosts: inventory.Inventory | None) -> bytes:
             f"{target}: there is no inventory to find it in", hint="run it in a project, or name one with --project"
         )
     argv = over_ssh(hosts.ssh(target.name), target)
-    return answered(target, proc.run(argv, stdin=packed(), check=False))
+    return answered(target, proc.run(argv, stdin=sent(), check=False))
 
 
 def over_ssh(connection: inventory.Connection, target: Target, *arguments: str) -> list[str]:
@@ -195,9 +195,11 @@ def over_ssh(connection: inventory.Connection, target: Target, *arguments: str) 
     return [*connection.argv, shlex.join(command)]
 
 
-def expecting(expected: bytes) -> bytes:
-    """Standard input for a collector that is to `--expect` something (expect.Expectation)."""
-    return packed() + expected
+def sent(expected: bytes = b"") -> bytes:
+    """Standard input for what runs the collector, and for a collector that is to `--expect` something
+    (expect.Expectation)."""
+    archive = packed()
+    return b"%d\n%b%b" % (len(archive), archive, expected)
 
 
 def answered(target: Target, done: proc.Completed) -> bytes:

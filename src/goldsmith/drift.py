@@ -124,7 +124,7 @@ class Watcher:
 
     @functools.cached_property
     def _stdin(self) -> bytes:
-        return collect.expecting(self._expectation.data)
+        return collect.sent(self._expectation.data)
 
     def look(self, progress: Progress) -> Result:
         """One round trip to each host; a second one where the connection that stood is dead.

@@ -128,7 +128,7 @@ def _states(
     commands = [collect.over_ssh(connections[name], collect.Target("ssh", name), "--record") for name in names]
     found = {}
     answers = proc.run_together(
-        commands, AT_ONCE, stdin=lambda: [collect.expecting(b"")] * len(names), timeout=PATIENCE
+        commands, AT_ONCE, stdin=lambda: [collect.sent()] * len(names), timeout=PATIENCE
     )
     with contextlib.closing(answers):
         for number, done in answers:

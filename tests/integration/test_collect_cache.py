@@ -59,7 +59,7 @@ def look(machine: str, expected: bytes = ANOTHER, *, cache: bool = True) -> dict
     """The answer of a look as `goldsmith drift` takes it."""
     arguments = collecting._live(collecting.Target("docker", machine, cache))
     command = ["docker", "exec", "-i", machine, *collecting._command("python3", *arguments, "--expect")]
-    found: dict[str, Any] = json.loads(proc.run(command, stdin=collecting.expecting(expected)).stdout)
+    found: dict[str, Any] = json.loads(proc.run(command, stdin=collecting.sent(expected)).stdout)
     return found
 
 

@@ -34,7 +34,7 @@ def test_nothing_of_the_machine_gets_in(tmp_path: Path, monkeypatch: pytest.Monk
     (tmp_path / "json.py").write_text("raise SystemExit('taken from the working folder')\n")
     monkeypatch.chdir(tmp_path)
     monkeypatch.setenv("PYTHONPATH", str(tmp_path))
-    done = proc.run(collect._command("python3", "--help"), stdin=collect.packed())
+    done = proc.run(collect._command("python3", "--help"), stdin=collect.sent())
     assert "--expect" in done.text
 
 
