@@ -127,9 +127,7 @@ def _states(
     names = list(connections)
     commands = [collect.over_ssh(connections[name], collect.Target("ssh", name), "--record") for name in names]
     found = {}
-    answers = proc.run_together(
-        commands, AT_ONCE, stdin=lambda: [collect.sent()] * len(names), timeout=PATIENCE
-    )
+    answers = proc.run_together(commands, AT_ONCE, stdin=lambda: [collect.sent()] * len(names), timeout=PATIENCE)
     with contextlib.closing(answers):
         for number, done in answers:
             with contextlib.suppress(ValueError, KeyError):
