@@ -23,6 +23,7 @@ need mksquashfs squashfs-tools
 need packer packer
 need ssh openssh-client
 need ps procps
+need setpriv util-linux
 need python3 python3
 need shellcheck shellcheck
 python3 -c 'import ensurepip, venv' 2>/dev/null || missing="$missing python3-venv"

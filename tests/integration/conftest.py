@@ -20,7 +20,7 @@ from tests.paths import ROOT
 BASE = "goldsmith/base:debian-bookworm"
 SEAL = "ansible.builtin.include_role: {name: goldsmith.core.seal}"
 """A task without which no image is clean: while it is made, the machine has an id of its own."""
-TOOLS = ("ansible-playbook", "docker", "git", "goldsmith", "packer", "ssh", "ssh-keygen")
+TOOLS = ("ansible-playbook", "docker", "git", "goldsmith", "packer", "setpriv", "ssh", "ssh-keygen")
 
 
 @dataclass
