@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import copy
 import gzip
 import json
@@ -177,12 +178,11 @@ def test_changes_between_two_looks() -> None:
 
 SSH = """\
 #!{python}
-import io, json, shlex, sys, time, zipfile
+import io, json, sys, time, zipfile
 from pathlib import Path
-host, words = sys.argv[-2], shlex.split(sys.argv[-1])
-size, document = int(words[words.index("-c") + 2]), "{folder}/" + host + ".json"
+host, document = sys.argv[-2], "{folder}/" + sys.argv[-2] + ".json"
 Path("{folder}/asked").touch()
-said = sys.stdin.buffer.read()
+size, said = int(sys.stdin.buffer.readline() or 0), sys.stdin.buffer.read()
 if host == "gone":
     sys.exit(sys.stderr.write("ssh: connect to host gone port 22: Connection refused") and 255)
 if host == "locked":
@@ -303,7 +303,11 @@ def test_a_reference_that_is_damaged_leaves_no_ssh_behind(project: Path) -> None
 
 def test_watching_tells_what_changes_until_it_is_interrupted(project: Path) -> None:
     argv, settings = command(project, "release", "--limit", "web1", "--watch", "1")
-    with subprocess.Popen(argv, **settings, stdout=subprocess.PIPE, stderr=subprocess.PIPE) as process:
+    with (
+        subprocess.Popen(argv, **settings, stdout=subprocess.PIPE, stderr=subprocess.PIPE) as process,
+        contextlib.ExitStack() as last,
+    ):
+        last.callback(process.kill)
         assert process.stdout
         assert "1 in sync" in next(line for line in process.stdout if "against release" in line)
         fresh = project / "fresh"
