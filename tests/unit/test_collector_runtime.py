@@ -31,6 +31,9 @@ def unit_files(tmp_path: Path) -> units.UnitFiles:
     (own / "many.socket").write_text("[Socket]\nAccept=no\n")
     (own / "job.service").write_text("[Service]\nType=oneshot\n")
     (own / "stays.service").write_text("[Service]\nType=oneshot\nRemainAfterExit=yes\n")
+    for name, condition in (("updated", "ConditionNeedsUpdate=|/etc"), ("first", "ConditionFirstBoot=yes")):
+        unit = f"[Unit]\n{condition}\n[Service]\nType=oneshot\nRemainAfterExit=yes\n"
+        (own / f"{name}.service").write_text(unit)
     return units.UnitFiles(tree.DirectoryTree(tmp_path))
 
 
@@ -56,6 +59,8 @@ def test_what_comes_and_goes_is_left_out(unit_files: units.UnitFiles) -> None:
             ("systemd-hostnamed.service", "active", "running"),
             ("peruse@3-10.0.0.1:22-10.0.0.2:5.service", "active", "running"),
             ("job.service", "activating", "start"),
+            ("updated.service", "active", "exited"),
+            ("first.service", "active", "exited"),
             ("plain.service", "inactive", "dead"),
         ),
         unit_files,

@@ -4,8 +4,9 @@
 """Section units: what is active or has failed.
 
 Left out is what comes and goes by itself: sessions, transient units, services that D-Bus or a socket starts per use,
-jobs that a timer runs (unless they failed). What somebody set until the next boot, as `systemctl mask --runtime` does,
-counts, whether the unit is active or not; what a boot generates does not.
+jobs that a timer runs, or that only the first boot does, or the first one after an update (unless they failed). What
+somebody set until the next boot, as `systemctl mask --runtime` does, counts, whether the unit is active or not; what a
+boot generates does not.
 """
 
 from __future__ import annotations
@@ -27,6 +28,8 @@ _LIST_UNITS = [
     "--full",
 ]
 _UNTIL_BOOT = ("/run/systemd/system.control", "/run/systemd/system")
+# Of a job: it runs at some boots only, by what was before.
+_AT_SOME_BOOTS = ("ConditionFirstBoot", "ConditionNeedsUpdate")
 _TRANSIENT = re.compile(r"(run-|session-|user@|user-runtime-dir@)")
 
 
@@ -95,7 +98,8 @@ class UnitFiles:
         """Does something start this service for one use or one run only?"""
         kind = self._value(name, "Type")
         if kind == "oneshot":
-            return self._value(name, "RemainAfterExit").lower() not in ("yes", "true", "on", "1")
+            ends = self._value(name, "RemainAfterExit").lower() not in ("yes", "true", "on", "1")
+            return ends or any(self._value(name, condition) for condition in _AT_SOME_BOOTS)
         if kind == "dbus" or self._value(name, "BusName"):
             return not self._is_wanted(name)
         if "@" in name and self._text(units.template_of(name)):
