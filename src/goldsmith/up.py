@@ -214,6 +214,13 @@ def _compose() -> list[str]:
     if proc.run(["docker", "compose", "version"], check=False).code == 0:
         return ["docker", "compose"]
     if shutil.which("docker-compose"):
+        if "name=cgroupns" in proc.run(["docker", "info", "--format", "{{.SecurityOptions}}"], check=False).text:
+            # It has no setting for that, and systemd needs the machine's own cgroups, which it is to work below.
+            raise ToolError(
+                "docker-compose starts containers in a cgroup namespace of their own here, in which no systemd runs",
+                hint="install Docker's Compose plugin, 2.15 or newer (docker-compose-plugin, of Docker's packages), or take"
+                " --target qemu",
+            )
         return ["docker-compose"]
     raise ToolError("Docker Compose is not installed", hint="install it: apt-get install docker-compose")
 
@@ -238,7 +245,7 @@ def compose(name: str, reference: str, ports: Sequence[str], container: str, *, 
         "environment": [value for option, value in options if option == "env"],
         "ports": [f"127.0.0.1::{port}" for port in ports],
     }
-    if plugin:  # elsewhere the engine's default is taken: the same with cgroup v1
+    if plugin:  # elsewhere the engine's default is taken, which is the same: see _compose
         service["cgroup"] = next(value for option, value in options if option == "cgroupns")
     text = yaml.safe_dump({"services": {"machine": {k: v for k, v in service.items() if v}}}, sort_keys=False)
     return f"# Written by `goldsmith up {name}`, and written anew by the next.\n{text}"

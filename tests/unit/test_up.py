@@ -107,6 +107,22 @@ def test_a_missing_tool_is_named_before_anything_is_built(
     assert not any("packer" in argv for argv in ran)
 
 
+def test_an_old_compose_is_refused_where_systemd_would_not_come_up(
+    project: config.Project, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def answer(argv: list[str]) -> tuple[int, str] | None:
+        if argv[1] == "compose":
+            return 1, ""
+        return (0, "[name=seccomp,profile=default name=cgroupns]") if argv[1] == "info" else None
+
+    ran = programs(monkeypatch, answer)
+    monkeypatch.setattr(shutil, "which", lambda program: f"/usr/bin/{program}")
+    with pytest.raises(ToolError, match="cgroup namespace of their own") as caught:
+        start(project, target="docker", dry_run=False)
+    assert "docker-compose-plugin" in caught.value.hint
+    assert not any("packer" in argv for argv in ran)
+
+
 @pytest.mark.parametrize(("before", "destroyed"), [(False, True), (True, False)])
 def test_a_machine_that_does_not_come_up_is_gone_again_and_an_older_one_stays(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch, before: bool, destroyed: bool
