@@ -218,8 +218,8 @@ def _compose() -> list[str]:
             # It has no setting for that, and systemd needs the machine's own cgroups, which it is to work below.
             raise ToolError(
                 "docker-compose starts containers in a cgroup namespace of their own here, in which no systemd runs",
-                hint="install Docker's Compose plugin, 2.15 or newer (docker-compose-plugin, of Docker's packages), or take"
-                " --target qemu",
+                hint="install Docker's Compose plugin, 2.15 or newer (docker-compose-plugin, of Docker's packages), or"
+                " take --target qemu",
             )
         return ["docker-compose"]
     raise ToolError("Docker Compose is not installed", hint="install it: apt-get install docker-compose")
