@@ -152,7 +152,7 @@ def test_the_kernel_is_asked_only_where_it_loads_nothing_for_that(monkeypatch: p
         found = list(sockets._table("tcp", False))
         assert found == ([("asked", socket.AF_INET, "1")] if asked else [("127.0.0.1", 8080, "17")])
     assert list(sockets._table("udp", True)) == []
-    monkeypatch.setattr(sockets, "ask_kernel", lambda _family: sockets._CODE.unpack(b""))
+    monkeypatch.setattr(sockets, "ask_kernel", lambda _family: sockets._ANSWER.unpack(b""))
     assert list(sockets._table("tcp6", False)) == [("127.0.0.1", 8080, "17")]
 
 

@@ -10,6 +10,7 @@ import socket
 import struct
 
 ROUTE = 0
+SOCKETS = 4
 NETFILTER = 12
 
 _REQUEST_DUMP = 0x301
@@ -32,12 +33,13 @@ def dump(protocol, kind, body):
         while True:
             answer = kernel.recv(1 << 18)
             for what, payload in messages(answer):
-                if what == _DONE:
-                    return found
-                if what == _ERROR:
-                    number = -struct.unpack_from("=i", payload)[0]
-                    raise OSError(number, os.strerror(number))
-                found.append(payload)
+                if what not in (_ERROR, _DONE):
+                    found.append(payload)
+                    continue
+                number = -struct.unpack_from("=i", payload)[0]
+                if number:
+                    raise OSError(number, "the kernel does not tell: " + os.strerror(number))
+                return found
 
 
 def messages(answer):

@@ -13,6 +13,7 @@ import socket
 import struct
 
 from .. import paths
+from . import netlink
 from .ask import read
 
 _TCP_LISTEN = "0A"
@@ -20,15 +21,10 @@ _UDP_UNCONNECTED = "07"
 # In a container: dockerd's own, on a port that each start picks anew.
 _DOCKERS_RESOLVER = "127.0.0.11"
 _TABLES = (("tcp", False), ("tcp6", False), ("udp", True), ("udp6", True))
-# The kernel's numbers for a question by netlink: which sockets listen? Its answer's parts; and what it loads to answer.
-_SOCKETS = 4
+# The kernel's numbers for the question by netlink: which sockets listen? Its answer's parts; what it loads to answer.
 _BY_FAMILY = 20
-_REQUEST_DUMP = 0x301
-_ERROR, _DONE = 2, 3
-_HEAD = struct.Struct("=IHHII")
 _QUESTION = struct.Struct("=BBBBI48x")
 _LISTENING = 1 << 10
-_CODE = struct.Struct("=i")
 _ANSWER = struct.Struct("=4xHH16s44xI")
 _MODULES = ("tcp_diag", "inet_diag")
 
@@ -108,21 +104,10 @@ def ask_kernel(family):
     """As `parse_table`, of a family's TCP sockets, by netlink. OSError or struct.error where there is no answer."""
     question = _QUESTION.pack(family, socket.IPPROTO_TCP, 0, 0, _LISTENING)
     found = []
-    with socket.socket(socket.AF_NETLINK, socket.SOCK_RAW | socket.SOCK_CLOEXEC, _SOCKETS) as kernel:
-        kernel.settimeout(5)
-        kernel.send(_HEAD.pack(_HEAD.size + len(question), _BY_FAMILY, _REQUEST_DUMP, 1, 0) + question)
-        while True:
-            data = kernel.recv(1 << 16)
-            while data:
-                length, kind = _HEAD.unpack_from(data)[:2]
-                if kind in (_ERROR, _DONE):
-                    (code,) = _CODE.unpack_from(data, _HEAD.size)
-                    if code:
-                        raise OSError(-code, "the kernel does not tell its sockets")
-                    return found
-                port, _peer, address, inode = _ANSWER.unpack_from(data, _HEAD.size)
-                found.append((_shown(family, address), socket.ntohs(port), str(inode)))
-                data = data[length + -length % 4 :]
+    for answer in netlink.dump(netlink.SOCKETS, _BY_FAMILY, question):
+        port, _peer, address, inode = _ANSWER.unpack_from(answer)
+        found.append((_shown(family, address), socket.ntohs(port), str(inode)))
+    return found
 
 
 def parse_table(text, datagram):
