@@ -6,6 +6,7 @@
 from __future__ import annotations
 
 import os
+import shutil
 import subprocess
 
 UNREADABLE = {"unreadable": True}
@@ -48,8 +49,7 @@ def read(path):
 
 def program(name):
     """Where a program lies, in the folders of root's PATH, or None."""
-    places = (folder + "/" + name for folder in _PATH.split(":"))
-    return next((place for place in places if os.path.isfile(place) and os.access(place, os.X_OK)), None)
+    return shutil.which(name, path=_PATH)
 
 
 def run(argv, warnings, seconds=20):
