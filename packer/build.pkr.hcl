@@ -116,7 +116,7 @@ build {
       "  printf '[Service]\\nExecStart=\\nExecStart=true\\n' >/run/systemd/system/${local.wait_online}.d/build.conf",
       "  systemctl daemon-reload; systemctl stop ${local.wait_online} || :",
       "fi 2>/dev/null",
-      "systemctl is-system-running --wait || :",
+      var.wait_for_boot ? "systemctl is-system-running --wait || :" : "",
       "mkdir -p ${dirname(local.dpkg_settings)} && echo force-unsafe-io >${local.dpkg_settings}",
     ], local.use_package_cache, ["ORDERS"])
   }

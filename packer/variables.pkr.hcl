@@ -114,6 +114,12 @@ variable "package_cache" {
   description = "Docker volume that keeps Debian packages from one build to the next. Empty: none."
 }
 
+variable "wait_for_boot" {
+  type        = bool
+  default     = true
+  description = "Wait until a container has booted before Ansible starts. False only where Ansible itself waits, as goldsmith build has it do."
+}
+
 variable "proxy_key" {
   type        = string
   default     = ""

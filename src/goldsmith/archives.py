@@ -149,6 +149,20 @@ def told(name: object, what: str) -> Iterator[None]:
         raise GoldsmithError(f"{name} can't be read: {error.strerror}", hint=_hint(error.strerror or "")) from error
 
 
+def read(archive: tarfile.TarFile, member: tarfile.TarInfo) -> bytes:
+    """The content of a file that is not sparse and has at most HEADER bytes: extractfile takes three times as long.
+
+    Raises:
+        tarfile.ReadError: the archive is cut short.
+    """
+    assert archive.fileobj is not None  # noqa: S101 - it was opened with one
+    archive.fileobj.seek(member.offset_data)
+    content = archive.fileobj.read(member.size)
+    if len(content) != member.size:
+        raise tarfile.ReadError("unexpected end of data")
+    return content
+
+
 def text(stream: IO[bytes]) -> Any:
     """JSON that describes an image."""
     data = stream.read(HEADER + 1)

@@ -13,13 +13,11 @@ import re
 import uuid
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass
-from pathlib import Path
 from typing import Any
 
 from packageurl import PackageURL
 
 import goldsmith
-from goldsmith import files
 from goldsmith.errors import UsageError, nearest
 from goldsmith.manifest import Attributes, Manifest
 
@@ -111,14 +109,9 @@ def text(manifest: Manifest, form: str, *, name: str, time: int | None) -> str:
     return json.dumps(_WRITERS[form](manifest, name, stamp), indent=2, ensure_ascii=False) + "\n"
 
 
-def save(manifest: Manifest, folder: Path, *, name: str, time: int) -> None:
-    """Write the bill of materials in both forms to the folder, under the names in FILES.
-
-    Raises:
-        GoldsmithError: it can't be written.
-    """
-    for form, file in FILES.items():
-        files.write(folder / file, text(manifest, form, name=name, time=time).encode())
+def both(manifest: Manifest, *, name: str, time: int) -> dict[str, bytes]:
+    """The bill of materials in both forms, by the names in FILES. Pure."""
+    return {file: text(manifest, form, name=name, time=time).encode() for form, file in FILES.items()}
 
 
 def _serial(manifest: Manifest, name: str) -> uuid.UUID:

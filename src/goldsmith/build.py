@@ -5,13 +5,14 @@ from __future__ import annotations
 import contextlib
 import datetime
 import fcntl
+import importlib
 import json
 import os
 import re
 import shutil
 import tempfile
 import time
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from concurrent import futures
 from dataclasses import dataclass
 from pathlib import Path
@@ -263,12 +264,12 @@ def _present(plan: Plan) -> tuple[str, Manifest] | None:
     """The id and manifest of the image with this content key, if its records are whole too."""
     try:
         provenance = json.loads((plan.folder / PROVENANCE).read_text())
+        if provenance.get("content_key") != plan.content_key:
+            return None
         recorded = manifest.load(plan.folder / MANIFEST)
     except (OSError, ValueError, GoldsmithError):
         return None
-    if provenance.get("manifest_digest") != recorded.digest or provenance.get("content_key") != plan.content_key:
-        return None
-    if not _still_waived(provenance, plan.waivers):
+    if provenance.get("manifest_digest") != recorded.digest or not _still_waived(provenance, plan.waivers):
         return None
     if plan.target != "docker":
         path = Path(plan.reference)
@@ -316,37 +317,49 @@ def _docker(
     building = f"{plan.repository}:building-{build_id}"
     progress.say(f"  building {plan.reference} from {plan.base}")
     try:
-        with files.temporary_folder("image") as work, futures.ThreadPoolExecutor(1) as beside:
+        with (
+            files.temporary_folder("image") as work,
+            futures.ThreadPoolExecutor(2) as beside,
+            contextlib.ExitStack() as reading,
+        ):
             archive = layer_store.Archive(work / "image.tar")
             epoch = beside.submit(_epoch, project, plan.base_id)
+            begun: list[Callable[[], Manifest]] = []
             known: tree.Layers = {}
+            searched: hygiene.Searched = {}
 
             def meanwhile(start: str) -> None:
                 # What needs to be done afterwards otherwise.
+                importlib.import_module("cyclonedx.output.json")
                 collect.packed()
                 if archive.add_layers(docker.image(start)):
-                    known.update(tree.layers_in(archive.path))
+                    begun.append(reading.enter_context(collect.of_growing(archive, building)))
+                    known.update(reading.enter_context(tree.lower_layers(archive.path)))
+                    searched.update(hygiene.search(file for layer in known.values() for _, file in layer))
+
+            def look(made: build_container.Made) -> hygiene.Verdict:
+                with tree.of_docker_archive(archive.path, known) as system:
+                    return hygiene.look(system, plan, progress, sealed=made.sealed, searched=searched)
 
             with (
                 build_container.running(
                     project, plan, build_id, progress, verbose=verbose, meanwhile=meanwhile
                 ) as made,
-                build_container.saved(plan, made, archive) as path,
+                build_container.saved(plan, made, archive),
             ):
-                collecting = beside.submit(collect.of_archive, path, building)
-                with tree.of_docker_archive(path, known) as system:
-                    verdict = hygiene.look(system, plan, progress, sealed=made.sealed)
+                looking = beside.submit(look, made)
                 progress.say("  collecting its manifest")
-                collected = collecting.result()
+                # Docker may have written another archive.
+                collected = begun[0]() if begun and archive.size else collect.of_archive(archive.path, building)
+                records = _records(collected, plan, epoch.result())
+                verdict = looking.result()
+            beside.submit(archive.path.unlink)  # takes a while
             if plan.lock:
                 lock.check(plan.lock, collected)
-            manifest.save(collected, plan.folder / MANIFEST)
-            listing = beside.submit(bom.save, collected, plan.folder, name=plan.name, time=epoch.result())
             image_id = docker.image(made.name)["Id"]
-            record = _provenance(project, plan, image_id, collected.digest, verdict, started)
-            listing.result()
-        files.write_json(plan.folder / PROVENANCE, record)
-        proc.run(["docker", "tag", made.name, plan.reference])
+            provenance = _provenance(project, plan, image_id, collected.digest, verdict, started)
+            _save(plan, records, provenance)
+            proc.run(["docker", "tag", made.name, plan.reference])
     except BaseException:
         with proc.uninterrupted():
             docker.remove(f"{docker.BUILD}={build_id}")
@@ -373,10 +386,9 @@ def _disk(
                 lock.check(plan.lock, made.manifest)
             build_disk.check(job, made.path)
             image_id = f"sha256:{files.sha256(made.path)}"
-            record = _provenance(project, plan, image_id, made.manifest.digest, made.verdict, started)
-            manifest.save(made.manifest, plan.folder / MANIFEST)
-            bom.save(made.manifest, plan.folder, name=plan.name, time=spec.epoch)
-            files.write_json(plan.folder / PROVENANCE, {**record, "bytes": made.path.stat().st_size})
+            provenance = _provenance(project, plan, image_id, made.manifest.digest, made.verdict, started)
+            records = _records(made.manifest, plan, spec.epoch)
+            _save(plan, records, {**provenance, "bytes": made.path.stat().st_size})
             files.usual_mode(made.path)
             made.path.replace(plan.reference)
     except BaseException:
@@ -384,6 +396,18 @@ def _disk(
             docker.remove(f"{docker.BUILD}={build_id}")
         raise
     return image_id, made.manifest
+
+
+def _records(collected: Manifest, plan: Plan, epoch: int) -> dict[str, bytes]:
+    """The files that say what an image holds, by name."""
+    return {MANIFEST: manifest.to_bytes(collected), **bom.both(collected, name=plan.name, time=epoch)}
+
+
+def _save(plan: Plan, records: dict[str, bytes], provenance: dict[str, Any]) -> None:
+    """Write the records. Provenance is the last: it says that the others are whole."""
+    for name, data in records.items():
+        files.write(plan.folder / name, data)
+    files.write_json(plan.folder / PROVENANCE, provenance)
 
 
 def _epoch(project: config.Project, base_id: str) -> int:

@@ -8,6 +8,7 @@ import json
 import os
 import shutil
 import sys
+import threading
 from collections.abc import Callable, Iterator
 from concurrent import futures
 from dataclasses import dataclass
@@ -17,6 +18,9 @@ from goldsmith import config, definition, docker, files, layer_store, layers, pa
 from goldsmith.errors import GoldsmithError
 from goldsmith.plan import Plan
 from goldsmith.progress import Progress
+
+BEHIND = 10
+"""Niceness of what is done while Packer works."""
 
 
 @dataclass(frozen=True)
@@ -68,7 +72,15 @@ def running(
         orders.write_text(json.dumps(given))
         variables = packer.docker_variables(plan, build_id, base, _proxy_key(folder))
         environment = _environment(project.root, orders)
-        done = beside.submit(meanwhile, base)
+        lowered: list[int] = []
+
+        def behind() -> None:
+            # Ansible and what it starts come first.
+            lowered.append(threading.get_native_id())
+            os.setpriority(os.PRIO_PROCESS, lowered[0], BEHIND)
+            meanwhile(base)
+
+        done = beside.submit(behind)
         begun = False
         try:
             with packer.running(
@@ -78,6 +90,8 @@ def running(
                     raise GoldsmithError(f"Ansible did not go on before {start.before}")
                 building = f"{plan.repository}:building-{build_id}"
                 image_id = heard.image_id or docker.image(building)["Id"]
+                for thread in lowered:
+                    proc.usual_priority(thread)
                 futures.wait([done])
                 begun = True
                 yield Made(image_id, heard.sealed, start is not None, f"{building}-merged" if start else building)
@@ -130,20 +144,21 @@ def mitogen_strategies() -> Path | None:
 
 
 @contextlib.contextmanager
-def saved(plan: Plan, made: Made, archive: layer_store.Archive) -> Iterator[Path]:
-    """The archive (docker save), with the image that was made. Docker has it under `made.name` when the block ends.
+def saved(plan: Plan, made: Made, archive: layer_store.Archive) -> Iterator[None]:
+    """The archive has the image that was made. Docker has it under `made.name` when the block ends.
 
     One that went on from a stage gets one layer above its base first: what a role made and the seal took out lies in
     the layer of the stage.
     """
     docker.save(docker.image(made.image_id), archive)
     if not made.staged:
-        yield archive.path
+        yield
         return
     merged = archive.path.with_name("merged.tar")
     layer = layers.squash(archive.path, merged, len(docker.image(plan.base_id)["RootFS"]["Layers"]), made.name)
     with proc.running(["docker", "load", "--quiet", "--input", str(merged)]) as loading:
-        yield archive.path
+        layers.lengthen(archive.path, merged)
+        yield
         loading.communicate()
     loaded = docker.inspect_image(made.name)
     if loaded is None or loaded["RootFS"]["Layers"][-1] != layer:

@@ -6,6 +6,7 @@ target's Python runs from memory.
 
 from __future__ import annotations
 
+import contextlib
 import functools
 import hashlib
 import importlib.machinery
@@ -13,13 +14,14 @@ import importlib.util
 import io
 import marshal
 import shlex
+import subprocess
 import sys
 import zipfile
-from collections.abc import Mapping
+from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass, replace
 from pathlib import Path
 
-from goldsmith import at_rest, disk, docker, inventory, manifest, proc, resources
+from goldsmith import at_rest, disk, docker, inventory, layer_store, manifest, proc, resources
 from goldsmith.errors import GoldsmithError, UsageError
 from goldsmith.manifest import Manifest
 
@@ -105,6 +107,27 @@ def of_archive(path: Path, name: str) -> Manifest:
     """
     target = Target("docker-image", name)
     return manifest.parse(_local(target, "--docker-archive", str(path)), str(target), name=str(target))
+
+
+@contextlib.contextmanager
+def of_growing(archive: layer_store.Archive, name: str) -> Iterator[Callable[[], Manifest]]:
+    """The same of an archive that has no more than the image's lower layers yet: they are read meanwhile. What comes is
+    to be called when the archive is whole, and gives the manifest."""
+    target = Target("docker-image", name)
+    argv = _command(sys.executable, "--docker-archive", str(archive.path), "--growing", str(archive.size))
+    with proc.running(argv, stdin=subprocess.PIPE) as process:
+        assert process.stdin is not None  # noqa: S101 - Popen was given a pipe
+        with contextlib.suppress(BrokenPipeError):
+            process.stdin.write(sent())
+            process.stdin.flush()
+
+        def whole() -> Manifest:
+            proc.usual_priority(process.pid)
+            stdout, stderr = process.communicate(b"whole\n")
+            done = proc.Completed(tuple(argv), process.returncode, stdout, stderr)
+            return manifest.parse(_checked(target, done), str(target), name=str(target))
+
+        yield whole
 
 
 def _sources() -> dict[str, Path]:

@@ -99,6 +99,7 @@ def saved(found: dict[str, Any]) -> Iterator[Path]:
 def save(found: dict[str, Any], archive: layer_store.Archive) -> None:
     """Make an archive that of an image (see `inspect_image`)."""
     if not archive.finish(found):
+        archive.leave()
         # By name it would be every tag's image.
         proc.run(["docker", "save", "--output", str(archive.path), found["Id"]])
 

@@ -10,7 +10,7 @@ import base64
 import hashlib
 import posixpath
 import re
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
@@ -98,10 +98,20 @@ def inspect(target: collect.Target, waivers: Sequence[Waiver] = ()) -> Verdict:
         return judge(found, waivers)
 
 
-def judge(system: Tree, waivers: Sequence[Waiver] = ()) -> Verdict:
-    """Everything in a tree that a check forbids, each once, in the checks' order and then by path."""
+Searched = dict[File, str]
+"""What of a secret is in a file by its form alone (hygiene_rules.found_in)."""
+
+
+def search(files: Iterable[File]) -> Searched:
+    """Look into files, as `judge` does otherwise."""
+    return {file: rules.found_in(file.read(), file.path) for file in files if _to_be_searched(file)}
+
+
+def judge(system: Tree, waivers: Sequence[Waiver] = (), searched: Searched | None = None) -> Verdict:
+    """Everything in a tree that a check forbids, each once, in the checks' order and then by path. What is `searched`
+    is not looked into again."""
     found: dict[tuple[str, str], Offence] = {}
-    for offence in _offences(system):
+    for offence in _offences(system, searched or {}):
         # Several layers may hold it. What a machine would have comes first.
         found.setdefault((offence.check, offence.path), offence)
     order = list(CHECKS)
@@ -139,14 +149,14 @@ def demand(found: Verdict, what: str, *, sealed: bool) -> None:
     raise UncleanError(f"{what} failed: the image is not clean, {count}\n{text}", hint=hint)
 
 
-def look(system: Tree, plan: Plan, progress: Progress, *, sealed: bool) -> Verdict:
+def look(system: Tree, plan: Plan, progress: Progress, *, sealed: bool, searched: Searched | None = None) -> Verdict:
     """Judge what a build made, and say what is waived.
 
     Raises:
         UncleanError: it is not clean.
     """
     progress.say("  looking for what must not be in an image")
-    verdict = judge(system, plan.waivers)
+    verdict = judge(system, plan.waivers, searched)
     demand(verdict, f'building "{plan.name}"', sealed=sealed)
     for line in verdict.notes():
         progress.say(f"  {line}")
@@ -155,13 +165,13 @@ def look(system: Tree, plan: Plan, progress: Progress, *, sealed: bool) -> Verdi
     return verdict
 
 
-def _offences(system: Tree) -> Iterator[Offence]:
+def _offences(system: Tree, searched: Searched) -> Iterator[Offence]:
     patterns = [(re.compile(rule.path, re.DOTALL), rule) for rule in (*rules.RULES, *rules.builders(system))]
     published = _Published(system)
     for file in system.files.values():
-        yield from _of_file(file, patterns, published)
+        yield from _of_file(file, patterns, published, searched)
     for file in system.hidden:
-        for offence in _of_file(file, patterns, published):
+        for offence in _of_file(file, patterns, published, searched):
             if CHECKS[offence.check].in_bytes:
                 still = "a later layer takes it away, but whoever has the image can read it: make that layer without it"
                 yield Offence(offence.check, offence.path, f"{offence.what}, in {file.layer}: {still}")
@@ -169,7 +179,7 @@ def _offences(system: Tree) -> Iterator[Offence]:
 
 
 def _of_file(
-    file: File, patterns: list[tuple[re.Pattern[str], rules.Rule]], published: _Published
+    file: File, patterns: list[tuple[re.Pattern[str], rules.Rule]], published: _Published, searched: Searched
 ) -> Iterator[Offence]:
     is_file = file.kind == "file" and file.size > 0
     found = []
@@ -178,13 +188,17 @@ def _of_file(
             named = (is_file or (rule.links and file.kind == "link")) and pattern.fullmatch(file.path)
             if named and (not rule.says or rule.fits(file.read())):
                 found.append(Offence(rule.check, file.path, rule.what))
-    if is_file and file.size <= rules.SEARCHED and not any(each.check == "ssh-host-keys" for each in found):
-        secret = rules.found_in(file.read(), file.path)
+    if _to_be_searched(file) and not any(each.check == "ssh-host-keys" for each in found):
+        secret = searched[file] if file in searched else rules.found_in(file.read(), file.path)
         if secret:
             found.append(Offence("secrets", file.path, secret))
     for offence in found:
         if offence.check != "secrets" or not published.has(file):
             yield offence
+
+
+def _to_be_searched(file: File) -> bool:
+    return file.kind == "file" and 0 < file.size <= rules.SEARCHED
 
 
 def _of_settings(settings: dict[str, str]) -> Iterator[Offence]:

@@ -23,12 +23,13 @@ _UNREADABLE = (OSError, EOFError, ValueError, LookupError, TypeError)
 
 
 class Archive:
-    """An archive in the making: the layers below an image can be in it before the image is made."""
+    """An archive in the making: the layers below an image can be in it before the image is made. They are in its first
+    `size` bytes, which stay as they are."""
 
     def __init__(self, path: Path) -> None:
         self.path = path
         self._layers: list[str] = []
-        self._size = 0
+        self.size = 0
 
     def add_layers(self, image: dict[str, Any]) -> bool:
         """Write the layers of an image (docker.inspect_image) that are not in it yet, upon those that are.
@@ -43,10 +44,10 @@ class Archive:
                 if layers[:there] != self._layers:
                     return False
                 for layer, chain in list(zip(layers, chain_ids(layers), strict=True))[there:]:
-                    if _member(out, f"{layer}/layer.tar", _layer(_root(image), chain)) != layer:
+                    if add_member(out, f"{layer}/layer.tar", _layer(_root(image), chain)) != layer:
                         return False
                     self._layers.append(layer)
-                    self._size = out.tell()
+                    self.size = out.tell()
         except _UNREADABLE:
             return False
         return True
@@ -60,19 +61,24 @@ class Archive:
         try:
             content = (_root(image) / "image/overlay2/imagedb/content/sha256" / digest).read_bytes()
             with self._end() as out:
-                if _member(out, config, [content]) != digest:
+                if add_member(out, config, [content]) != digest:
                     return False
                 described = [{"Config": config, "RepoTags": None, "Layers": layers}]
-                _member(out, "manifest.json", [json.dumps(described).encode()])
+                add_member(out, "manifest.json", [json.dumps(described).encode()])
                 out.write(bytes(2 * tarfile.BLOCKSIZE))
         except _UNREADABLE:
             return False
         return True
 
+    def leave(self) -> None:
+        """Another program writes the archive."""
+        self.path.unlink(missing_ok=True)
+        self._layers, self.size = [], 0
+
     def _end(self) -> IO[bytes]:
         """What is written to, after the last whole layer."""
         out = self.path.open("r+b" if self._layers else "wb")
-        out.seek(self._size)
+        out.seek(self.size)
         out.truncate()
         return out
 
@@ -96,7 +102,7 @@ def _hex(digest: str) -> str:
     return digest.partition(":")[2]
 
 
-def _member(out: IO[bytes], name: str, pieces: Iterable[bytes]) -> str:
+def add_member(out: IO[bytes], name: str, pieces: Iterable[bytes]) -> str:
     """Add a file to an archive; gives the SHA-256 of what is in it."""
     member = tarfile.TarInfo(name)
     total = hashlib.sha256()

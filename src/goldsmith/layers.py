@@ -9,18 +9,21 @@ from __future__ import annotations
 
 import contextlib
 import copy
+import functools
 import hashlib
-import io
 import json
 import posixpath
 import tarfile
-from collections.abc import Iterable
+from collections.abc import Iterable, Iterator
 from dataclasses import dataclass
 from pathlib import Path
 from typing import IO, Any
 
 from goldsmith.errors import GoldsmithError
+from goldsmith.layer_store import PIECE, add_member
 from goldsmith.tree import OPAQUE, WHITEOUT, content_of
+
+_MERGED = "merged/layer.tar"
 
 
 @dataclass(eq=False)
@@ -37,39 +40,36 @@ class _Entry:
 def squash(archive: Path, merged: Path, below: int, tag: str) -> str:
     """Make one layer of those above the lowest `below` of the image in an archive (docker save).
 
-    The archive is lengthened: as the last of a name counts, it holds the image with its new layers then. `merged`
-    becomes an archive without the layers below, which Docker has already; when it loads the image, that gets the name
-    `tag`. Gives the digest of the new layer (sha256:...).
+    `merged` becomes an archive of the new image without the layers below, which Docker has already; when it loads the
+    image, that gets the name `tag`. Gives the digest of the new layer (sha256:...).
 
     Raises:
         GoldsmithError: the archive can't be read.
     """
-    layer = merged.with_suffix(".layer")
     try:
-        with tarfile.open(archive) as source:
+        with tarfile.open(archive) as source, merged.open("wb") as out, contextlib.ExitStack() as opened:
             [described] = json.load(content_of(source, "manifest.json"))
             config = json.load(content_of(source, described["Config"]))
             names = described["Layers"]
-            with contextlib.ExitStack() as opened:
-                above = [opened.enter_context(tarfile.open(fileobj=content_of(source, name))) for name in names[below:]]
-                _write(layer, merge(above))
-        with layer.open("rb") as stream:
-            identity = hashlib.file_digest(stream, "sha256").hexdigest()
-        _change(config, below, identity)
-        image = json.dumps(config, sort_keys=True).encode()
-        digest = hashlib.sha256(image).hexdigest()
-        own = f"{identity}/layer.tar"
-        new = [{"Config": f"{digest}.json", "RepoTags": [tag], "Layers": [*names[:below], own]}]
-        for path, mode in ((archive, "a"), (merged, "w")):
-            with tarfile.open(path, mode, format=tarfile.PAX_FORMAT) as out:  # type: ignore[call-overload]
-                out.add(layer, own)
-                _add(out, f"{digest}.json", image)
-                _add(out, "manifest.json", json.dumps(new).encode())
+            above = [opened.enter_context(tarfile.open(fileobj=content_of(source, name))) for name in names[below:]]
+            identity = add_member(out, _MERGED, _pieces(merge(above)))
+            _change(config, below, identity)
+            image = json.dumps(config, sort_keys=True).encode()
+            name = f"{hashlib.sha256(image).hexdigest()}.json"
+            add_member(out, name, [image])
+            new = [{"Config": name, "RepoTags": [tag], "Layers": [*names[:below], _MERGED]}]
+            add_member(out, "manifest.json", [json.dumps(new).encode()])
+            out.write(bytes(2 * tarfile.BLOCKSIZE))
         return f"sha256:{identity}"
     except (tarfile.TarError, OSError, ValueError, KeyError, TypeError) as error:
         raise GoldsmithError(f"{archive}: its layers can't be merged: {error}", hint="build with --force") from error
-    finally:
-        layer.unlink(missing_ok=True)
+
+
+def lengthen(archive: Path, merged: Path) -> None:
+    """Make an archive that of the image that `squash` made: of each name in it the last counts."""
+    with tarfile.open(merged) as source, tarfile.open(archive, "a", format=tarfile.PAX_FORMAT) as out:
+        for member in source:
+            out.addfile(member, source.extractfile(member))
 
 
 def alone(archive: Path, target: Path) -> None:
@@ -86,12 +86,6 @@ def _change(config: dict[str, Any], below: int, identity: str) -> None:
     steps = config.get("history") or []
     full = [number for number, step in enumerate(steps) if not step.get("empty_layer")]
     config["history"] = steps[: full[below - 1] + 1] + steps[-1:]
-
-
-def _add(out: tarfile.TarFile, name: str, data: bytes) -> None:
-    member = tarfile.TarInfo(name)
-    member.size = len(data)
-    out.addfile(member, io.BytesIO(data))
 
 
 def merge(layers: Iterable[tarfile.TarFile]) -> list[_Entry]:
@@ -165,7 +159,12 @@ def _lead_on(found: dict[str, _Entry]) -> None:
         found[path] = _Entry(file, entry.layer)
 
 
-def _write(target: Path, entries: list[_Entry]) -> None:
-    with tarfile.open(target, "w", format=tarfile.PAX_FORMAT) as out:
-        for entry in entries:
-            out.addfile(entry.member, entry.content())
+def _pieces(entries: Iterable[_Entry]) -> Iterator[bytes]:
+    """A layer's archive."""
+    for entry in entries:
+        yield entry.member.tobuf(tarfile.PAX_FORMAT, "utf-8", "surrogateescape")
+        content = entry.content()
+        if content:
+            yield from iter(functools.partial(content.read, PIECE), b"")
+            yield bytes(-entry.member.size % tarfile.BLOCKSIZE)
+    yield bytes(2 * tarfile.BLOCKSIZE)

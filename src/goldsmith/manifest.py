@@ -180,9 +180,14 @@ def _is_section(section: Any) -> bool:
     return isinstance(section, dict) and {dict}.issuperset(map(type, section.values()))
 
 
+def to_bytes(manifest: Manifest) -> bytes:
+    """The manifest's file: its canonical form. Pure."""
+    return (canonical(manifest.document()) + "\n").encode("ascii")
+
+
 def save(manifest: Manifest, path: Path) -> None:
-    """Write the manifest in canonical form: the whole file or, on any error, nothing.
+    """Write the manifest's file: the whole or, on any error, nothing.
 
     Raises GoldsmithError when it can't be written (no such folder, full disk, …).
     """
-    files.write(path, (canonical(manifest.document()) + "\n").encode("ascii"))
+    files.write(path, to_bytes(manifest))

@@ -191,5 +191,6 @@ def docker_variables(plan: Plan, build_id: str, start: str, key: str) -> dict[st
         "tags": [f"building-{build_id}"],
         "changes": [f"LABEL {docker.KEY}={plan.content_key}"],
         "build_id": build_id,
+        "wait_for_boot": False,
         "proxy_key": key,
     }

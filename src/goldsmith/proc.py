@@ -322,6 +322,12 @@ def _stop_together(processes: Sequence[subprocess.Popen[bytes]]) -> None:
                 process.wait()
 
 
+def usual_priority(process: int) -> None:
+    """Give a process or a thread that was made nice our own priority again, where the system allows it."""
+    with contextlib.suppress(OSError):
+        os.setpriority(os.PRIO_PROCESS, process, os.getpriority(os.PRIO_PROCESS, 0))
+
+
 def alive(process: str) -> bool:
     """Whether a process of this machine with that number runs."""
     return process.isdecimal() and Path("/proc", process).exists()

@@ -13,7 +13,7 @@ import posixpath
 import stat
 import tarfile
 import tempfile
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterable, Iterator
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import IO, Any, Literal
@@ -63,8 +63,8 @@ class Tree:
         yield from self.hidden
 
 
-Layers = dict[str, list[tarfile.TarInfo]]
-"""Layers of an archive by their names in it, each with its members."""
+Layers = dict[str, list[tuple[tarfile.TarInfo, File]]]
+"""Layers of an archive by their names in it, each with its members, and what they are if they are no links."""
 
 
 @contextlib.contextmanager
@@ -105,15 +105,19 @@ def of_tar(path: Path) -> Iterator[Tree]:
         yield tree
 
 
-def layers_in(path: Path) -> Layers:
-    """What is in the layers of an image archive, as far as it is written. They are plain, and no image has others of
+@contextlib.contextmanager
+def lower_layers(path: Path) -> Iterator[Layers]:
+    """What is in the layers of an image's archive, as far as it is written. They are plain, and no image has others of
     their names."""
     found = {}
-    with path.open("rb") as stream, archives.opened(stream) as archive:
-        for name in archive.getnames():
-            with archives.opened(content_of(archive, name)) as layer:
-                found[name] = list(archives.members(layer))
-    return found
+    with path.open("rb") as stream, archives.opened(stream) as archive, contextlib.ExitStack() as layers:
+        for number, name in enumerate(archive.getnames(), 1):
+            layer = layers.enter_context(archives.opened(content_of(archive, name)))
+            found[name] = [
+                (member, _file(layer, member, _absolute(member.name), f"layer {number}"))
+                for member in archives.members(layer)
+            ]
+        yield found
 
 
 @contextlib.contextmanager
@@ -134,7 +138,7 @@ def of_docker_archive(path: Path, known: Layers | None = None) -> Iterator[Tree]
         tree = Tree(settings=settings)
         for number, name in enumerate(names, 1):
             layer = layers.enter_context(_plain(content_of(archive, name)))
-            _lay(tree, layer, f"layer {number} of {len(names)}", (known or {}).get(name))
+            _lay(tree, layer, f"layer {number}", (known or {}).get(name))
         yield tree
 
 
@@ -214,12 +218,14 @@ def _described(archive: tarfile.TarFile) -> tuple[list[str], dict[str, str]]:
         raise tarfile.ReadError(f"it does not describe one image: {error}") from error
 
 
-def _lay(tree: Tree, archive: tarfile.TarFile, layer: str, known: list[tarfile.TarInfo] | None = None) -> None:
+def _lay(
+    tree: Tree, archive: tarfile.TarFile, layer: str, known: Iterable[tuple[tarfile.TarInfo, File | None]] | None = None
+) -> None:
     """Lay one layer over what is there. Whiteouts hide what lower layers brought, never what this one brings."""
     added: dict[str, File] = {}
     gone: set[str] = set()
     emptied: set[str] = set()
-    for member in archives.members(archive) if known is None else known:
+    for member, file in ((each, None) for each in archives.members(archive)) if known is None else known:
         path = _absolute(member.name)
         folder, _, name = path.rpartition("/")
         if layer and name == OPAQUE:
@@ -229,9 +235,10 @@ def _lay(tree: Tree, archive: tarfile.TarFile, layer: str, known: list[tarfile.T
         else:
             # Of two members of one name the last counts; what the first has is in the archive all the same.
             tree.hidden += [added[path]] if path in added else []
-            added[path] = _linked(tree, added, member, path, layer) if member.islnk() else _file(
-                archive, member, path, layer
-            )  # fmt: skip
+            if member.islnk():
+                added[path] = _linked(tree, added, member, path, layer)
+            else:
+                added[path] = file or _file(archive, member, path, layer)
     emptied |= gone | {path for path, file in added.items() if file.kind != "directory"}
     memo = {"": "" in emptied}
     for path in list(tree.files):
@@ -280,6 +287,8 @@ def _absolute(name: str) -> str:
 
 def _file(archive: tarfile.TarFile, member: tarfile.TarInfo, path: str, layer: str) -> File:
     def read() -> bytes:
+        if member.isreg() and not member.sparse and member.size <= archives.HEADER:
+            return archives.read(archive, member)
         source = archive.extractfile(member)
         return b"".join(iter(lambda: source.read(2**20), b"")) if source else b""
 

@@ -249,7 +249,7 @@ def of_layers(work: Path, *layers: Members, **config: Any) -> list[Offence]:
 def test_a_secret_that_a_later_layer_takes_away_is_still_in_the_image(tmp_path: Path, later: str) -> None:
     [found] = of_layers(tmp_path, CLEAN, {"/root/.netrc": "machine x password y\n"}, {later: ""})
     assert (found.check, found.path) == ("secrets", "/root/.netrc")
-    assert "layer 2 of 3" in found.what
+    assert "layer 2" in found.what
     assert "whoever has the image can read it" in found.what
 
 

@@ -14,8 +14,9 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+from ansible_collections.goldsmith.core.plugins.module_utils.collector import archive as collector
 
-from goldsmith import layer_store, tree
+from goldsmith import collect, docker, hygiene, layer_store, proc, tree
 
 LARGE = 3 * 2**20 + 5
 FILES = {"etc/os-release": b"ID=debian\n", "etc/empty": b"", "large": bytes(LARGE), "caf\udce9": b"no UTF-8"}
@@ -103,19 +104,78 @@ def test_layers_below_may_be_there_before_the_image_is(tmp_path: Path) -> None:
     below = image(tmp_path, lower)
     archive = layer_store.Archive(tmp_path / "image.tar")
     assert archive.add_layers(below)
-    known = tree.layers_in(archive.path)
-    above = image(tmp_path, lower, upper)
-    for path in (tmp_path / "overlay2").glob("*/diff/large"):
-        path.unlink()  # of the lower layer, which is not read again
-    assert archive.finish(above)
-    for already in (None, known):
-        with tree.of_docker_archive(archive.path, already) as system:
-            assert system.files["/large"].read() == bytes(LARGE)
-            assert system.files["/new"].read() == b"1"
-            assert len(system.files) == len(FILES) + 3  # folder, link and what is new
-    [(name, _)] = known.items()
+    with tree.lower_layers(archive.path) as known:
+        above = image(tmp_path, lower, upper)
+        for path in (tmp_path / "overlay2").glob("*/diff/large"):
+            path.unlink()  # of the lower layer, which is not read again
+        assert archive.finish(above)
+        for already in (None, known):
+            with tree.of_docker_archive(archive.path, already) as system:
+                assert system.files["/large"].read() == bytes(LARGE)
+                assert system.files["/new"].read() == b"1"
+                assert len(system.files) == len(FILES) + 3  # folder, link and what is new
+        [(name, _)] = known.items()
     with tree.of_docker_archive(archive.path, {name: []}) as system:
         assert "/large" not in system.files  # what is known is not looked through
+
+
+KEY = b"-----BEGIN PRIVATE KEY-----\n" + b"MIIEvQIBADANBgkqhkiG9w0BAQEFAASC" * 3
+
+
+def test_hygiene_of_layers_below_may_be_looked_at_before(tmp_path: Path) -> None:
+    lower, upper = layer({**FILES, "srv/a": KEY, "srv/b": KEY, "srv/c": b""}), layer({"srv/b": b"1", "srv/d": KEY})
+    archive = layer_store.Archive(tmp_path / "image.tar")
+    assert archive.add_layers(image(tmp_path, lower))
+    with tree.lower_layers(archive.path) as known:
+        searched = hygiene.search(file for each in known.values() for _, file in each)
+        assert {file.path for file, secret in searched.items() if secret} == {"/srv/a", "/srv/b"}
+        assert archive.finish(image(tmp_path, lower, upper))
+        with tree.of_docker_archive(archive.path) as system:
+            expected = hygiene.judge(system).offences
+        with tree.of_docker_archive(archive.path, known) as system:
+            assert hygiene.judge(system, (), searched).offences == expected
+            assert {each.path for each in expected} == {"/srv/a", "/srv/b", "/srv/d"}
+            nothing = hygiene.judge(system, (), dict.fromkeys(searched, "")).offences
+            assert {each.path for each in nothing} == {"/srv/d"}  # what was searched is not looked into again
+
+
+def test_a_manifest_may_be_begun_before_the_image_is_there(tmp_path: Path) -> None:
+    lower = layer({**FILES, "usr/a.pyc": bytes(range(32)), "gone": b"1"})
+    upper = layer({".wh.gone": b"", "new": b"1", "usr/a.pyc": bytes(range(32, 64))})
+    archive = layer_store.Archive(tmp_path / "image.tar")
+    assert archive.add_layers(image(tmp_path, lower))
+    with collect.of_growing(archive, "x") as whole:
+        assert archive.finish(image(tmp_path, lower, upper))
+        found = whole()
+    assert found.document() == collect.of_archive(archive.path, "x").document()
+    assert ("/gone" in found.sections["files"], "/new" in found.sections["files"]) == (False, True)
+
+
+def test_what_a_manifest_has_been_begun_with_is_not_read_again(tmp_path: Path) -> None:
+    lower = layer({**FILES, "etc/a": b"before"})
+    archive = layer_store.Archive(tmp_path / "image.tar")
+    assert archive.add_layers(image(tmp_path, lower))
+    at = archive.path.read_bytes().index(b"before")
+
+    def finish() -> None:
+        with archive.path.open("r+b") as stream:
+            stream.seek(at)
+            stream.write(b"after!")
+        assert archive.finish(image(tmp_path, lower, layer({"new": b"1"})))
+
+    with collector.DockerArchive(str(archive.path), archive.size, finish) as system:
+        assert system.entries["/etc/a"].sha256 == hashlib.sha256(b"before").digest()
+        assert "/new" in system.entries
+
+
+def test_a_collector_that_nobody_tells_anything_ends(tmp_path: Path) -> None:
+    archive = layer_store.Archive(tmp_path / "image.tar")
+    assert archive.add_layers(image(tmp_path, layer(FILES)))
+    with collect.of_growing(archive, "x"):
+        pass  # it is ended
+    argv = collect._command("python3", "--docker-archive", str(archive.path), "--growing", str(archive.size))
+    done = proc.run(argv, stdin=collect.sent(), check=False)
+    assert (done.code, done.error) == (1, "collector: nobody said that the archive is whole")
 
 
 def test_layers_of_another_image_are_not_taken(tmp_path: Path) -> None:
@@ -196,3 +256,15 @@ def test_a_layer_that_could_not_be_read_leaves_nothing(tmp_path: Path) -> None:
 def test_docker_that_keeps_its_images_otherwise(tmp_path: Path, driver: dict[str, Any] | None) -> None:
     made = image(tmp_path, layer(FILES))
     assert not layer_store.Archive(tmp_path / "image.tar").finish({**made, "GraphDriver": driver})
+
+
+def test_what_docker_writes_has_nothing_of_ours(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Who has begun to read the archive sees that he must read another."""
+    archive = layer_store.Archive(tmp_path / "image.tar")
+    made = image(tmp_path, layer(FILES))
+    assert archive.add_layers(made)
+    monkeypatch.setattr(
+        docker.proc, "run", lambda argv: Path(argv[argv.index("--output") + 1]).write_bytes(b"Docker's")
+    )
+    docker.save({**made, "Id": "sha256:unknown"}, archive)
+    assert (archive.path.read_bytes(), archive.size) == (b"Docker's", 0)

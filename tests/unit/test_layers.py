@@ -86,7 +86,9 @@ CASES: dict[str, list[Members]] = {
 
 def squashed(before: Path) -> Path:
     """The archive of the image after it, alone."""
-    layers.squash(before, before.with_name("merged.tar"), 1, "goldsmith/x:y")
+    merged = before.with_name("merged.tar")
+    layers.squash(before, merged, 1, "goldsmith/x:y")
+    layers.lengthen(before, merged)
     after = before.with_name("after.tar")
     layers.alone(before, after)
     return after

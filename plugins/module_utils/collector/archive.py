@@ -57,6 +57,7 @@ class _Archive(Tree):
         self._spills = []
         self._holes = 0
         self._access_lists = 0
+        self._digests = {}  # by place, and whether it is byte code
         try:
             try:
                 self._load()
@@ -96,23 +97,27 @@ class _Archive(Tree):
         added = {}
         gone = set()
         emptied = set()
-        window = members.Guarded(members.Window(source, start, size), CHUNK)
-        with tarfile.open(fileobj=window, mode="r:", encoding="utf-8") as layer:
-            for member in members.each(layer):
-                path = self._path(member.name)
-                folder, _slash, base = path.rpartition("/")
-                if whiteouts and base == _OPAQUE:
-                    emptied.add(folder)
-                elif whiteouts and base.startswith(_WHITEOUT):
-                    if not base.startswith(_ENGINES_OWN):
-                        gone.add(folder + "/" + base[len(_WHITEOUT) :])
-                else:
-                    added[path] = self._linked(member, path, added) if member.islnk() else self._entry(
-                        member, path, source, start
-                    )  # fmt: skip
+        for member in self._members(source, start, size):
+            path = self._path(member.name)
+            folder, _slash, base = path.rpartition("/")
+            if whiteouts and base == _OPAQUE:
+                emptied.add(folder)
+            elif whiteouts and base.startswith(_WHITEOUT):
+                if not base.startswith(_ENGINES_OWN):
+                    gone.add(folder + "/" + base[len(_WHITEOUT) :])
+            else:
+                added[path] = self._linked(member, path, added) if member.islnk() else self._entry(
+                    member, path, source, start
+                )  # fmt: skip
         self._check(added)
         self._hide(gone, emptied | gone | {path for path, entry in added.items() if entry.type != DIRECTORY})
         self._add(added)
+
+    def _members(self, source, start, size):
+        """All members of a layer."""
+        window = members.Guarded(members.Window(source, start, size), CHUNK)
+        with tarfile.open(fileobj=window, mode="r:", encoding="utf-8") as layer:
+            yield from members.each(layer)
 
     def _path(self, name):
         """A member's name as a path in the image; what would lead out of it stays at its root."""
@@ -136,7 +141,7 @@ class _Archive(Tree):
         entry = Entry(kind, member.mode & 0o7777, member.uid, member.gid)
         if kind == FILE:
             self._check_sparse(member, path)
-            entry.where = (source, start + member.offset_data, member.size, member.sparse and tuple(member.sparse))
+            entry.where = _place(member, source, start)
         elif kind == LINK:
             entry.target = member.linkname
         elif kind in (CHARACTER, BLOCK):
@@ -243,21 +248,23 @@ class _Archive(Tree):
 
     def _hash(self):
         """Read each file's contents once, in the order in which they lie."""
-        done = {}
         files = [(entry.where, path) for path, entry in self.entries.items() if entry.type == FILE]
         for where, path in sorted(files):
             if path in paths.SECRET:
                 continue
-            key = (where, path.endswith(BYTE_CODE))
-            if key not in done:
-                digest = of_size(path, where[2])
-                for piece in members.pieces(where):
-                    digest.update(piece)
-                if digest.size != where[2]:
-                    raise ArchiveError("%s: cut short within %s" % (self._name, paths.printable(path)))
-                done[key] = digest.digest()
             self.entries[path].size = where[2]
-            self.entries[path].sha256 = done[key]
+            self.entries[path].sha256 = self._digest(where, path)
+
+    def _digest(self, where, path):
+        key = (where, path.endswith(BYTE_CODE))
+        if key not in self._digests:
+            digest = of_size(path, where[2])
+            for piece in members.pieces(where):
+                digest.update(piece)
+            if digest.size != where[2]:
+                raise ArchiveError("%s: cut short within %s" % (self._name, paths.printable(path)))
+            self._digests[key] = digest.digest()
+        return self._digests[key]
 
     def contents(self, path):
         entry = self.entries.get(path)
@@ -267,11 +274,24 @@ class _Archive(Tree):
 
 
 class DockerArchive(_Archive):
-    """The files of the one image in a `docker save` archive (its layers plain or gzipped)."""
+    """The files of the one image in a `docker save` archive (its layers plain or gzipped).
+
+    If it is being written, its first `ready` bytes are plain layers: these are read at once, and stay as they are. The
+    rest is read when `whole` has returned.
+    """
 
     WHAT = "image archive (docker save)"
 
+    def __init__(self, name, ready=0, whole=None):
+        self._ready = ready
+        self._whole = whole
+        self._known = {}  # members of layers, by where these begin
+        super().__init__(name)
+
     def _load(self):
+        if self._ready:
+            self._ahead()
+            self._whole()
         with tarfile.open(
             fileobj=members.Guarded(members.Window(self._file.fileno(), 0, _size(self._file))), mode="r:"
         ) as outer:
@@ -284,6 +304,20 @@ class DockerArchive(_Archive):
         for layer in images[0]["Layers"]:
             member = self._follow(found, layer)
             self._apply(self._file.fileno(), member.offset_data, member.size)
+
+    def _members(self, source, start, size):
+        return self._known.get(start) or super()._members(source, start, size)
+
+    def _ahead(self):
+        """Read the layers that are there."""
+        source = self._file.fileno()
+        with tarfile.open(fileobj=members.Window(source, 0, self._ready), mode="r:") as outer:
+            for layer in outer:
+                start = layer.offset_data
+                self._known[start] = list(self._members(source, start, layer.size))
+                for member in self._known[start]:
+                    if member.isreg():
+                        self._digest(_place(member, source, start), member.name)
 
     @staticmethod
     def _follow(found, name):
@@ -314,6 +348,11 @@ class RootArchive(_Archive):
 
     def _load(self):
         self._apply(self._file.fileno(), 0, _size(self._file), whiteouts=False)
+
+
+def _place(member, source, start):
+    """Where the contents of a file in a layer are, as members.pieces takes it."""
+    return source, start + member.offset_data, member.size, member.sparse and tuple(member.sparse)
 
 
 def _size(file):

@@ -23,6 +23,13 @@ def arguments():
     what.add_argument("--docker-archive", metavar="FILE", help="what `docker save` wrote: an image at rest")
     what.add_argument("--tar", metavar="FILE", help="a root file system in a tar archive")
     parser.add_argument(
+        "--growing",
+        type=int,
+        metavar="BYTES",
+        help="the archive is being written: read the layers in its first bytes, and the rest when a line comes on"
+        " standard input",
+    )
+    parser.add_argument(
         "--scope",
         choices=[LIVE, REST],
         help="live adds what runs now, and needs --root / (default: live for /, else rest)",
@@ -61,8 +68,11 @@ def _collect(options, scope):
     if options.docker_archive or options.tar:
         from . import archive  # noqa: PLC0415  # pylint: disable=import-outside-toplevel
 
-        opened = archive.RootArchive if options.tar is not None else archive.DockerArchive
-        with opened(options.docker_archive or options.tar) as source:
+        if options.tar:
+            opened = archive.RootArchive(options.tar)
+        else:
+            opened = archive.DockerArchive(options.docker_archive, options.growing, _until_told)
+        with opened as source:
             return source, document.collect(source, scope)
     if not os.path.isdir(options.root):
         raise NotADirectoryError(20, "not a directory", options.root)
@@ -72,6 +82,11 @@ def _collect(options, scope):
     if kept:
         cache.save(kept)
     return source, manifest
+
+
+def _until_told():
+    if not sys.stdin.readline():
+        raise tree.SourceError("nobody said that the archive is whole")
 
 
 def _told(options, scope):

@@ -64,6 +64,10 @@ class CallbackModule(CallbackBase):  # type: ignore[misc]
 
     def v2_playbook_on_play_start(self, play: Play) -> None:
         self.play += 1
+        if self.play == 0:
+            # It boots while Ansible starts, and is to be what it will be before any task looks at it.
+            waiting = ["docker", "exec", self._container(), "systemctl", "is-system-running", "--wait"]
+            subprocess.run(waiting, check=False, capture_output=True)
         resumed = self.resumed
         if self.play and (resumed is None or self.play > resumed["play"]):
             self._boundary(self.play, 0, f"play {self.play + 1}")
