@@ -214,39 +214,41 @@ def _compose() -> list[str]:
     if proc.run(["docker", "compose", "version"], check=False).code == 0:
         return ["docker", "compose"]
     if shutil.which("docker-compose"):
-        if "name=cgroupns" in proc.run(["docker", "info", "--format", "{{.SecurityOptions}}"], check=False).text:
-            # It has no setting for that, and systemd needs the machine's own cgroups, which it is to work below.
-            raise ToolError(
-                "docker-compose starts containers in a cgroup namespace of their own here, in which no systemd runs",
-                hint="install Docker's Compose plugin, 2.15 or newer (docker-compose-plugin, of Docker's packages), or"
-                " take --target qemu",
-            )
         return ["docker-compose"]
     raise ToolError("Docker Compose is not installed", hint="install it: apt-get install docker-compose")
 
 
-def compose(name: str, reference: str, ports: Sequence[str], container: str, *, plugin: bool) -> str:
+_SYSTEMD = "/lib/systemd/systemd"
+_WRITABLE = "mount -o remount,rw /sys/fs/cgroup"
+
+
+def _own_cgroups() -> bool:
+    """Whether a container gets cgroups (v2) of its own: then it has a namespace, and no other cgroups in it."""
+    told = proc.run(["docker", "info", "--format", "{{.CgroupVersion}} {{.SecurityOptions}}"], check=False).text
+    return told.startswith("2 ") and "name=cgroupns" in told
+
+
+def compose(name: str, reference: str, ports: Sequence[str], container: str, *, own_cgroups: bool) -> str:
     """The compose file of a developer's container, with systemd as PID 1.
 
-    `ports` are the image's, as in 80/tcp; each gets a free port of this machine, on loopback only. `plugin`: for
-    Docker's own Compose, which knows more than Debian's. Pure.
+    `ports` are the image's, as in 80/tcp; each gets a free port of this machine, on loopback only. `own_cgroups`: the
+    container has a cgroup namespace. Debian's Compose can't ask for none; and systemd is to work below its own cgroup,
+    which Docker shows it read-only, and not in the machine's. Pure.
     """
     options = [option.removeprefix("--").partition("=")[::2] for option in docker.BOOT]
     service: dict[str, Any] = {
         "image": reference,
         "container_name": container,
         "hostname": name.replace("_", "-"),
-        "command": ["/lib/systemd/systemd"],
+        "command": ["sh", "-c", f"{_WRITABLE} && exec {_SYSTEMD}"] if own_cgroups else [_SYSTEMD],
         "labels": {docker.OWNER: "up"},
         "cap_add": [value for option, value in options if option == "cap-add"],
         "security_opt": [value.replace("=", ":", 1) for option, value in options if option == "security-opt"],
-        "volumes": [value for option, value in options if option == "volume"],
+        "volumes": [value for option, value in options if option == "volume" and not own_cgroups],
         "tmpfs": [value for option, value in options if option == "tmpfs"],
         "environment": [value for option, value in options if option == "env"],
         "ports": [f"127.0.0.1::{port}" for port in ports],
     }
-    if plugin:  # elsewhere the engine's default is taken, which is the same: see _compose
-        service["cgroup"] = next(value for option, value in options if option == "cgroupns")
     text = yaml.safe_dump({"services": {"machine": {k: v for k, v in service.items() if v}}}, sort_keys=False)
     return f"# Written by `goldsmith up {name}`, and written anew by the next.\n{text}"
 
@@ -259,7 +261,7 @@ def _start_container(
     found = docker.inspect_image(reference)
     ports = sorted((found or {"Config": {}})["Config"].get("ExposedPorts") or {})
     file = folder / COMPOSE_FILE
-    text = compose(name, str(found["Id"]) if found else reference, ports, container, plugin=len(tool) > 1)
+    text = compose(name, str(found["Id"]) if found else reference, ports, container, own_cgroups=_own_cgroups())
     argv = [*tool, "--project-name", container, "--file", str(file)]
     enter, stop = f"docker exec -it {container} bash -l", f"{' '.join(argv)} down"
     started = Started(name, "docker", file, text, enter, stop)

@@ -5,6 +5,7 @@ from __future__ import annotations
 import os
 import shutil
 import subprocess
+import tempfile
 import time
 import urllib.request
 from collections.abc import Iterator
@@ -14,6 +15,7 @@ import pytest
 
 from goldsmith import docker, proc
 from tests.integration.conftest import SEAL, Goldsmith, error, write_playbook
+from tests.paths import ROOT
 
 SERVER = """\
 [Service]
@@ -93,6 +95,48 @@ def test_the_image_runs_and_is_gone_again(project: Goldsmith) -> None:
     finally:
         subprocess.run(["sh", "-c", started["stop"]], cwd=project.project, check=True, capture_output=True)
     assert ours() == before
+
+
+@pytest.fixture
+def engine(exposing: str, monkeypatch: pytest.MonkeyPatch) -> Iterator[str]:
+    """Another Docker, with cgroup v2 whatever this machine has: there it gives each container a namespace of its own.
+    Has the prepared base."""
+    proc.run(["sh", str(ROOT / "packer/base-image.sh"), exposing, PREPARED])
+    with tempfile.TemporaryDirectory(prefix="goldsmith-test-") as name:
+        host = f"unix://{name}/socket"
+        script = (
+            "mount -t cgroup2 none /sys/fs/cgroup && ip link set lo up && exec dockerd --data-root $1/data"
+            " --exec-root $1/exec --host unix://$1/socket --pidfile $1/pid 2>$1/log"
+        )
+        alone = ["unshare", "--mount", "--net", "--propagation=private", "sh", "-c", script, "sh", name]
+        with proc.running(alone, stderr=subprocess.DEVNULL) as running:
+            end = time.monotonic() + 30
+            while proc.run(["docker", "--host", host, "info"], check=False).code != 0:
+                assert running.poll() is None, Path(name, "log").read_text()[-2000:]
+                assert time.monotonic() < end, Path(name, "log").read_text()[-2000:]
+                time.sleep(0.1)
+            with subprocess.Popen(["docker", "save", PREPARED, exposing], stdout=subprocess.PIPE) as saved:
+                subprocess.run(["docker", "--host", host, "load", "--quiet"], stdin=saved.stdout, check=True)
+            monkeypatch.setenv("DOCKER_HOST", host)
+            yield host
+
+
+def test_systemd_has_cgroups_of_its_own_where_docker_gives_them(project: Goldsmith, engine: str) -> None:
+    """With cgroup v2, as on a plain Debian 12: a namespace, and none of the machine's own cgroups in it."""
+    started = project.json("up", "page", "--target", "docker")
+    try:
+        [name] = ours() - {each for each in ours() if each.endswith("_default")}
+        inside = ["docker", "--host", engine, "exec", name]
+        assert proc.run([*inside, "systemctl", "show", "--value", "--property=ControlGroup", "page"]).text == (
+            "/system.slice/page.service"
+        )
+        assert proc.run([*inside, "sed", "-n", "s/^0:://p", "/proc/1/cgroup"]).text == "/init.scope"
+        assert proc.run(["docker", "inspect", "--format", "{{.HostConfig.Binds}}", name]).text == "[]"
+        proc.run(["docker", "restart", name])
+        assert docker.settle(name) == "running"
+    finally:
+        subprocess.run(["sh", "-c", started["stop"]], cwd=project.project, check=True, capture_output=True)
+    assert ours() == set()
 
 
 def test_a_container_that_does_not_start_is_gone_again(project: Goldsmith, tmp_path: Path) -> None:

@@ -107,22 +107,6 @@ def test_a_missing_tool_is_named_before_anything_is_built(
     assert not any("packer" in argv for argv in ran)
 
 
-def test_an_old_compose_is_refused_where_systemd_would_not_come_up(
-    project: config.Project, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    def answer(argv: list[str]) -> tuple[int, str] | None:
-        if argv[1] == "compose":
-            return 1, ""
-        return (0, "[name=seccomp,profile=default name=cgroupns]") if argv[1] == "info" else None
-
-    ran = programs(monkeypatch, answer)
-    monkeypatch.setattr(shutil, "which", lambda program: f"/usr/bin/{program}")
-    with pytest.raises(ToolError, match="cgroup namespace of their own") as caught:
-        start(project, target="docker", dry_run=False)
-    assert "docker-compose-plugin" in caught.value.hint
-    assert not any("packer" in argv for argv in ran)
-
-
 @pytest.mark.parametrize(("before", "destroyed"), [(False, True), (True, False)])
 def test_a_machine_that_does_not_come_up_is_gone_again_and_an_older_one_stays(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch, before: bool, destroyed: bool
@@ -156,19 +140,35 @@ def test_the_version_of_a_machine_that_is_there(tmp_path: Path) -> None:
     assert up.running(tmp_path) == "20261126.1.0"
 
 
-@pytest.mark.parametrize("plugin", [True, False])
-def test_a_compose_file_starts_systemd_as_the_project_does(plugin: bool) -> None:
-    text = up.compose("web", "sha256:1", ["443/tcp", "80/tcp"], "goldsmith-up-1-web", plugin=plugin)
+@pytest.mark.parametrize("own_cgroups", [True, False])
+def test_a_compose_file_starts_systemd_as_the_project_does(own_cgroups: bool) -> None:
+    text = up.compose("web", "sha256:1", ["443/tcp", "80/tcp"], "goldsmith-up-1-web", own_cgroups=own_cgroups)
     service = yaml.safe_load(text)["services"]["machine"]
     assert service["ports"] == ["127.0.0.1::443/tcp", "127.0.0.1::80/tcp"]
     given = [f"--cap-add={each}" for each in service["cap_add"]]
     given += [f"--security-opt={each.replace(':', '=')}" for each in service["security_opt"]]
-    given += [f"--volume={each}" for each in service["volumes"]] + [f"--tmpfs={each}" for each in service["tmpfs"]]
-    given += [f"--env={each}" for each in service["environment"]]
-    given += ["--cgroupns=host"] if plugin else []
-    assert sorted(given) == sorted(each for each in docker.BOOT if plugin or "cgroupns" not in each)
-    assert ("cgroup" in service) is plugin
+    given += [f"--volume={each}" for each in service.get("volumes", ())]
+    given += [f"--tmpfs={each}" for each in service["tmpfs"]] + [f"--env={each}" for each in service["environment"]]
+    elsewhere = {"--cgroupns=host", *(["--volume=/sys/fs/cgroup:/sys/fs/cgroup:rw"] if own_cgroups else [])}
+    assert sorted(given) == sorted(set(docker.BOOT) - elsewhere)
+    assert service["command"][-1].endswith("/lib/systemd/systemd")
+    assert ("remount,rw /sys/fs/cgroup" in service["command"][-1]) is own_cgroups
+
+
+@pytest.mark.parametrize(
+    ("said", "own"),
+    [
+        ("2 [name=seccomp,profile=default name=cgroupns]", True),
+        ("2 [name=seccomp,profile=default]", False),
+        ("1 [name=seccomp,profile=default name=cgroupns]", False),
+        ("", False),
+    ],
+)
+def test_who_has_cgroups_of_its_own(monkeypatch: pytest.MonkeyPatch, said: str, own: bool) -> None:
+    programs(monkeypatch, lambda _argv: (0, said))
+    assert up._own_cgroups() is own
 
 
 def test_an_image_that_exposes_nothing_publishes_nothing() -> None:
-    assert "ports" not in yaml.safe_load(up.compose("web", "sha256:1", [], "c", plugin=True))["services"]["machine"]
+    text = up.compose("web", "sha256:1", [], "c", own_cgroups=False)
+    assert "ports" not in yaml.safe_load(text)["services"]["machine"]
