@@ -341,6 +341,11 @@ def _docker(
                 with tree.of_docker_archive(archive.path, known) as system:
                     return hygiene.look(system, plan, progress, sealed=made.sealed, searched=searched)
 
+            def forget() -> None:
+                # Takes a while.
+                reading.close()
+                archive.path.unlink()
+
             with (
                 build_container.running(
                     project, plan, build_id, progress, verbose=verbose, meanwhile=meanwhile
@@ -351,14 +356,14 @@ def _docker(
                 progress.say("  collecting its manifest")
                 # Docker may have written another archive.
                 collected = begun[0]() if begun and archive.size else collect.of_archive(archive.path, building)
-                records = _records(collected, plan, epoch.result())
                 verdict = looking.result()
-            beside.submit(archive.path.unlink)  # takes a while
+                beside.submit(forget)
+                records = _records(collected, plan, epoch.result())
+                provenance = _provenance(project, plan, collected.digest, verdict, started)
             if plan.lock:
                 lock.check(plan.lock, collected)
             image_id = docker.image(made.name)["Id"]
-            provenance = _provenance(project, plan, image_id, collected.digest, verdict, started)
-            _save(plan, records, provenance)
+            _save(plan, records, {**provenance, "image_id": image_id, "finished": _utc(time.time())})
             proc.run(["docker", "tag", made.name, plan.reference])
     except BaseException:
         with proc.uninterrupted():
@@ -386,9 +391,9 @@ def _disk(
                 lock.check(plan.lock, made.manifest)
             build_disk.check(job, made.path)
             image_id = f"sha256:{files.sha256(made.path)}"
-            provenance = _provenance(project, plan, image_id, made.manifest.digest, made.verdict, started)
-            records = _records(made.manifest, plan, spec.epoch)
-            _save(plan, records, {**provenance, "bytes": made.path.stat().st_size})
+            provenance = _provenance(project, plan, made.manifest.digest, made.verdict, started)
+            of_disk = {"image_id": image_id, "bytes": made.path.stat().st_size, "finished": _utc(time.time())}
+            _save(plan, _records(made.manifest, plan, spec.epoch), {**provenance, **of_disk})
             files.usual_mode(made.path)
             made.path.replace(plan.reference)
     except BaseException:
@@ -427,19 +432,17 @@ def _epoch(project: config.Project, base_id: str) -> int:
 def _provenance(
     project: config.Project,
     plan: Plan,
-    image_id: str,
     manifest_digest: str,
     verdict: hygiene.Verdict,
     started: float,
 ) -> dict[str, Any]:
-    """What the image was made from, by what and when. Shape: docs/provenance.md."""
+    """What the image was made from, by what and when it was begun. Shape: docs/provenance.md."""
     return {
         "schema": "goldsmith.provenance/1",
         "image": plan.name,
         "target": plan.target,
         "engine": plan.engine,
         "reference": plan.reference,
-        "image_id": image_id,
         "manifest_digest": manifest_digest,
         "waived": [
             {"check": offence.check, "path": offence.path, "reason": waiver.reason}
@@ -454,7 +457,6 @@ def _provenance(
         "git": _git(project.root),
         "tools": {**plan.tools, "docker": docker.version()},
         "started": _utc(started),
-        "finished": _utc(time.time()),
     }
 
 

@@ -162,6 +162,8 @@ def saved(plan: Plan, made: Made, archive: layer_store.Archive) -> Iterator[None
         loading.communicate()
     loaded = docker.inspect_image(made.name)
     if loaded is None or loaded["RootFS"]["Layers"][-1] != layer:
-        # A Docker that wants the layers, too, that it has.
+        # A Docker that wants the layers, too, that it has. By now the archive may be gone.
+        docker.save(docker.image(made.image_id), archive)
+        layers.lengthen(archive.path, merged)
         layers.alone(archive.path, merged)
         proc.run(["docker", "load", "--quiet", "--input", str(merged)])
