@@ -332,10 +332,12 @@ def _docker(
                 # What needs to be done afterwards otherwise.
                 importlib.import_module("cyclonedx.output.json")
                 collect.packed()
-                if archive.add_layers(docker.image(start)):
+                if archive.add_layers(docker.image(plan.base_id)):
                     begun.append(reading.enter_context(collect.of_growing(archive, building)))
                     known.update(reading.enter_context(tree.lower_layers(archive.path)))
                     searched.update(hygiene.search(file for layer in known.values() for _, file in layer))
+                    # Of a stage no layer stays as it is.
+                    archive.add_layers(docker.image(start))
 
             def look(made: build_container.Made) -> hygiene.Verdict:
                 with tree.of_docker_archive(archive.path, known) as system:
