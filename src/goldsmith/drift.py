@@ -110,7 +110,7 @@ class Watcher:
         connections = [hosts.ssh(name, standing=True) for name in names]
         self._sockets = [each.socket for each in connections]
         self._argv = [
-            collect.over_ssh(each, collect.Target("ssh", name), "--expect")
+            collect.over_ssh(each, collect.Target("ssh", name), "expect")
             for each, name in zip(connections, names, strict=True)
         ]
 
