@@ -32,6 +32,7 @@ class Aside(Generic[P, T]):
     def __enter__(self) -> Aside[P, T]:
         asked, ask = os.pipe()
         told, tell = os.pipe()
+        _flush()  # else the copy would say it, too
         with proc.uninterrupted():  # a process that nobody knows of would go on
             self._pid = os.fork()
             if self._pid == 0:
@@ -56,10 +57,9 @@ class Aside(Generic[P, T]):
                 answer = self._answer(*arguments, **named)
             except Exception as error:
                 answer = error
+            _flush()  # once it has answered it may be ended at any time
             with os.fdopen(tell, "wb") as target:
                 pickle.dump(answer, target)
-            sys.stdout.flush()
-            sys.stderr.flush()
         finally:
             os._exit(0)
 
@@ -87,3 +87,8 @@ class Aside(Generic[P, T]):
             with contextlib.suppress(BrokenPipeError):
                 self._ask.close()
             self._told.close()
+
+
+def _flush() -> None:
+    sys.stdout.flush()
+    sys.stderr.flush()

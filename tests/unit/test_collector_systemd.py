@@ -121,6 +121,11 @@ def test_no_whole_answer_is_none(serve: Serve, said: bytes, welcome: bytes) -> N
     assert systemd.units(["active"]) is None
 
 
+def test_a_variable_that_is_cut_short_is_none(serve: Serve) -> None:
+    serve(message(ANSWER, variables("PATH=/usr/bin:/bin")[:-4]))
+    assert systemd.environment() is None
+
+
 def test_where_nobody_answers(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(systemd, "_SOCKET", str(tmp_path / "private"))
     assert systemd.environment() is None
