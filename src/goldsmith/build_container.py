@@ -14,7 +14,7 @@ from concurrent import futures
 from dataclasses import dataclass
 from pathlib import Path
 
-from goldsmith import config, definition, docker, files, layer_store, layers, packer, proc, resources, stages
+from goldsmith import config, definition, docker, files, layer_store, layers, packer, place, proc, resources, stages
 from goldsmith.errors import GoldsmithError
 from goldsmith.plan import Plan
 from goldsmith.progress import Progress
@@ -115,7 +115,7 @@ def _proxy_key(folder: Path) -> str:
 def _environment(root: Path, orders: Path) -> dict[str, str]:
     """With which Ansible has our callback beside the user's, and the callback its orders; and Mitogen, if it is there
     and the user has not chosen a strategy."""
-    os.environ.update(definition.ansible_environment(root))
+    os.environ.update(place.ansible_environment(root))
     from ansible import constants  # noqa: PLC0415 - reads the configuration, and takes 0.2 s
 
     plugins = [*constants.DEFAULT_CALLBACK_PLUGIN_PATH, str(Path(__file__).parent / "callback_plugins")]

@@ -5,12 +5,13 @@ A command imports what it needs by itself: so none waits for what only the other
 
 from __future__ import annotations
 
+import contextlib
 import gc
 import json
 import os
 import shutil
 import sys
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any
@@ -21,14 +22,13 @@ from rich.markup import escape
 from rich.table import Table
 
 import goldsmith
-from goldsmith import formats, proc
+from goldsmith import formats, place, proc
 from goldsmith.errors import GoldsmithError, UsageError
 
 if TYPE_CHECKING:
+    from goldsmith import aside, config, drift_command, expect, hygiene, inventory, manifest, policy
     from goldsmith import collect as collecting
-    from goldsmith import config, drift_command, hygiene, inventory, manifest, policy
     from goldsmith import converge as converging
-    from goldsmith import drift as drifting
     from goldsmith import verify as verifying
 
 UNEXPLAINED = 3
@@ -319,8 +319,9 @@ def converge(
 
     Example:  goldsmith converge --limit web1 --check --diff
     """
-    from goldsmith import config, drift_command, sync
+    from goldsmith import config, drift_command, inventory, sync
     from goldsmith import converge as converging
+    from goldsmith import drift as drifting
     from goldsmith.progress import Progress
 
     loaded = config.load(project)
@@ -328,7 +329,8 @@ def converge(
         raise UsageError("--only-drifted and --locked don't go together", hint="name the drifted hosts with --limit")
     if only_drifted:
         outputs = drift_command.Outputs(out, err, as_json=as_json)
-        watcher = _watcher(loaded, only_drifted, limit, policy_file, project)
+        hosts = inventory.reached(loaded.inventory, loaded.root, limit)
+        watcher = drifting.Watcher(hosts, _expectation(only_drifted, project), _policy(policy_file, project))
         repaired = drift_command.repair(watcher, outputs, loaded, check=check, diff=diff)
         if as_json:
             _print_json(repaired.to_json())
@@ -347,20 +349,16 @@ def converge(
     raise typer.Exit(result.exit_code)
 
 
-def _watcher(
-    loaded: config.Project, reference: str, limit: str, policy_file: Path | None, project: Path
-) -> drifting.Watcher:
+def _expectation(reference: str, project: Path) -> Callable[[], expect.Expectation]:
+    """What hosts are to be, in two parts: a target is collected, or a file read, now; the rest when it is called."""
     from goldsmith import collect as collecting
-    from goldsmith import drift as drifting
-    from goldsmith import inventory, manifest
+    from goldsmith import expect, manifest
 
-    hosts = inventory.Inventory(loaded.inventory, loaded.root)
-    names = hosts.select(limit)
-    judge = _policy(policy_file, project)
     if collecting.is_target(reference):
         found = _manifest(reference, project)
-        return drifting.Watcher(hosts, names, lambda: found, judge)
-    return drifting.Watcher(hosts, names, manifest.later(Path(reference)), judge)
+        return lambda: expect.Expectation(found)
+    read = manifest.later(Path(reference))
+    return lambda: expect.Expectation(read())
 
 
 def _print_repair(repaired: drift_command.Repair) -> None:
@@ -493,7 +491,7 @@ def compare(
         code = comparing.contents(reference, others[0], show, lambda: _inventory(project), as_json=as_json)
         raise typer.Exit(code)
     judge = _policy(policy_file, project)
-    known = project != HERE or (HERE / config.FILE_NAME).exists()
+    known = project != HERE or (HERE / place.FILE_NAME).exists()
     groups = comparing.groups(judge, config.load(project) if known else None)
 
     def load(text: str) -> manifest.Manifest:
@@ -517,7 +515,7 @@ def _policy(given: Path | None, project: Path) -> policy.Policy:
 
     if given is not None:
         return policy.load(given)
-    if project == HERE and not (HERE / config.FILE_NAME).exists():
+    if project == HERE and not (HERE / place.FILE_NAME).exists():
         return policy.reference()
     return policy.of_project(config.load(project))
 
@@ -531,8 +529,16 @@ def _manifest(text: str, project: Path) -> manifest.Manifest:
     return manifest.load(Path(text))
 
 
+def _reading(project: Path) -> aside.Aside[[Path, Path, str], inventory.Reached]:
+    """What asks Ansible how a project's hosts are reached, while this process goes on."""
+    from goldsmith import aside, inventory
+
+    return aside.Aside(lambda: inventory.prepare(place.root(project)), inventory.reached)
+
+
 @app.command()
 def drift(
+    context: typer.Context,
     reference: Annotated[
         str, typer.Argument(help="A manifest file, or a target as `goldsmith collect` takes it, such as an image.")
     ],
@@ -564,12 +570,24 @@ def drift(
 
     Example:  goldsmith drift docker-image:goldsmith/web --limit web
     """
+    from concurrent.futures import ThreadPoolExecutor
+
+    from goldsmith import collect as collecting
     from goldsmith import config, drift_command
+    from goldsmith import drift as drifting
 
     if watch and plan:
         raise UsageError("--watch and --plan don't go together", hint="look once with --plan")
+    begun = context.obj and place.root(project) == place.root(HERE)
+    reading = context.obj if begun else context.with_resource(_reading(project))
     loaded = config.load(project)
-    watcher = _watcher(loaded, reference, limit, policy_file, project)
+    reading.ask(loaded.inventory, loaded.root, limit)
+    judge = _policy(policy_file, project)
+    # A thread: hosts are asked once it is known how, also where the reference is a long one.
+    beside = context.with_resource(ThreadPoolExecutor(1))
+    expectation = beside.submit(_expectation(reference, project))
+    collecting.packed()
+    watcher = drifting.Watcher(reading.answer(), expectation.result, judge)
     outputs = drift_command.Outputs(out, err, as_json=as_json, junit=junit, textfile=textfile, sarif=sarif, html=html)
     if watch:
         drift_command.watch(watcher, outputs, watch)
@@ -893,7 +911,7 @@ def clean(
     removed = docker.remove_abandoned(["build", "verify", "export"]) + files.remove_abandoned()
     if cache:
         removed += docker.remove(f"{docker.OWNER}=stage") + docker.remove(f"{docker.OWNER}=cache")
-    if (project / config.FILE_NAME).exists() or project != HERE:
+    if (project / place.FILE_NAME).exists() or project != HERE:
         removed += building.clear(config.load(project))
     err.print("\n".join(f"removed {what}" for what in removed) or "nothing was left", highlight=False)
 
@@ -917,8 +935,11 @@ def main(argv: Sequence[str] | None = None) -> None:
     if shutil.which("ansible-playbook") is None:
         os.environ["PATH"] = f"{beside}{os.pathsep}{os.environ.get('PATH', '')}"
     try:
-        with proc.interruptible():
-            app(argv)
+        with proc.interruptible(), contextlib.ExitStack() as last:
+            words = sys.argv[1:] if argv is None else argv
+            # It takes as long as all else that comes before hosts are asked, of which the options are the first.
+            reading = last.enter_context(_reading(HERE)) if words[:1] == ["drift"] else None
+            app(words, obj=reading)
     except GoldsmithError as error:
         err.print(f"[bold red]error:[/] {escape(error.message)}", highlight=False, soft_wrap=True)
         if error.hint:

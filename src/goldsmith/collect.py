@@ -1,7 +1,7 @@
 """Brings the collector to a machine and its manifest back, in one round trip and with nothing installed there.
 
-The collector (the collection's module_utils/collector) goes over standard input as a zip archive, which the
-target's Python runs from memory.
+The collector (the collection's module_utils/collector) goes over standard input, and the target's Python runs it from
+memory.
 """
 
 from __future__ import annotations
@@ -11,19 +11,22 @@ import functools
 import hashlib
 import importlib.machinery
 import importlib.util
-import io
 import marshal
 import shlex
 import subprocess
 import sys
-import zipfile
+import zlib
 from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass, replace
 from pathlib import Path
+from typing import TYPE_CHECKING, Any, Literal
 
-from goldsmith import at_rest, disk, docker, inventory, layer_store, manifest, proc, resources
+from goldsmith import at_rest, disk, docker, inventory, manifest, proc, resources
 from goldsmith.errors import GoldsmithError, UsageError
 from goldsmith.manifest import Manifest
+
+if TYPE_CHECKING:
+    from goldsmith import layer_store
 
 KINDS = {
     "docker": "CONTAINER, a running container",
@@ -33,12 +36,12 @@ KINDS = {
 """Kinds of target, each with what stands after its colon."""
 
 _BOOT = (
-    "import os,sys;"
-    "f=os.memfd_create('collector');"
-    "os.write(f,sys.stdin.buffer.read(int(sys.stdin.buffer.readline())));"
-    "sys.path.insert(0,'/proc/self/fd/%d'%f);"
-    "from collector.command import main;"
-    "done=main();"
+    "import marshal,os,sys;"
+    "first,*rest=marshal.loads(sys.stdin.buffer.read(int(sys.stdin.buffer.readline())));"
+    "exec(first,globals());"
+    "install(*rest);"
+    "from collector.command import look,main;"
+    "done=%s;"
     "sys.stderr.flush();"
     "os._exit(done)"
 )
@@ -131,7 +134,7 @@ def of_growing(archive: layer_store.Archive, name: str) -> Iterator[Callable[[],
 
 
 def _sources() -> dict[str, Path]:
-    """The collector's sources, by their names in the archive."""
+    """The collector's sources, by their names below its folder's."""
     folder = resources.folder("collector")
     return {f"collector/{path.relative_to(folder)}": path for path in sorted(folder.rglob("*.py"))}
 
@@ -147,25 +150,30 @@ def _version() -> str:
 
 @functools.cache
 def packed() -> bytes:
-    """The collector as a zip archive that Python can run."""
-    buffer = io.BytesIO()
-    with zipfile.ZipFile(buffer, "w", zipfile.ZIP_DEFLATED) as archive:
-        for name, path in _sources().items():
-            archive.write(path, name)
-            archive.writestr(name + "c", _byte_code(path))
-    return buffer.getvalue()
+    """The collector as its sent.py takes it: that one's source, and all modules as byte code, and as sources for a
+    Python of another version."""
+    names = {name: name.removesuffix(".py").removesuffix("/__init__").replace("/", ".") for name in _sources()}
+    packages = [module for name, module in names.items() if name.endswith("/__init__.py")]
+    codes = {names[name]: _byte_code(names[name], path) for name, path in _sources().items()}
+    sources = {names[name]: path.read_bytes() for name, path in _sources().items()}
+    first = sources.pop("collector.sent")
+    packed = [zlib.compress(_marshalled(each)) for each in (codes, sources)]
+    return _marshalled([first, packages, importlib.util.MAGIC_NUMBER, *packed])
 
 
-def _byte_code(path: Path) -> bytes:
-    """A module's byte code, never to be held against its source. A Python of another version takes the source."""
-    code = importlib.machinery.SourceFileLoader(path.stem, str(path)).get_code(path.stem)
-    head = importlib.util.MAGIC_NUMBER + (1).to_bytes(4, "little") + importlib.util.source_hash(path.read_bytes())
-    return head + marshal.dumps(code)
+def _byte_code(module: str, path: Path) -> bytes:
+    code = importlib.machinery.SourceFileLoader(module, str(path)).get_code(module)
+    return marshal.dumps(code)
 
 
-def _command(python: str, *arguments: str) -> list[str]:
+def _marshalled(plain: Any) -> bytes:
+    """What each version of Python reads, if it is plain."""
+    return marshal.dumps(plain, 2)
+
+
+def _command(python: str, *arguments: str, call: str = "main()") -> list[str]:
     """What runs the collector from standard input, and leaves what follows it there to the collector."""
-    return [python, "-I", "-S", "-c", _BOOT, *arguments]
+    return [python, "-I", "-S", "-c", _BOOT % call, *arguments]
 
 
 def _live(target: Target) -> list[str]:
@@ -210,9 +218,12 @@ def _ssh(target: Target, hosts: inventory.Inventory | None) -> bytes:
     return answered(target, proc.run(argv, stdin=sent(), check=False))
 
 
-def over_ssh(connection: inventory.Connection, target: Target, *arguments: str) -> list[str]:
-    """argv that collects from a live host, with more arguments for the collector."""
-    command = _command(connection.python, *_live(target), *arguments)
+def over_ssh(connection: inventory.Connection, target: Target, told: Literal["", "expect", "record"] = "") -> list[str]:
+    """argv that collects from a live host: all, what is not as expected, or what the last converge left there."""
+    if told:
+        command = _command(connection.python, told, _version(), call="look(*sys.argv[1:])")
+    else:
+        command = _command(connection.python, *_live(target))
     if connection.become:
         command = ["sudo", "-n", *command]
     return [*connection.argv, shlex.join(command)]
@@ -221,8 +232,8 @@ def over_ssh(connection: inventory.Connection, target: Target, *arguments: str) 
 def sent(expected: bytes = b"") -> bytes:
     """Standard input for what runs the collector, and for a collector that is to `--expect` something
     (expect.Expectation)."""
-    archive = packed()
-    return b"%d\n%b%b" % (len(archive), archive, expected)
+    collector = packed()
+    return b"%d\n%b%b" % (len(collector), collector, expected)
 
 
 def answered(target: Target, done: proc.Completed) -> bytes:

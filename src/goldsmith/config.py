@@ -7,10 +7,8 @@ from typing import Annotated, Literal
 
 from pydantic import BaseModel, ConfigDict, Field
 
-from goldsmith import yamlfile
+from goldsmith import place, yamlfile
 from goldsmith.errors import UsageError, nearest
-
-FILE_NAME = "goldsmith.yml"
 
 Name = Annotated[str, Field(pattern=r"^[a-z0-9]+([._-][a-z0-9]+)*$", max_length=63)]
 """A Docker repository's name."""
@@ -96,7 +94,7 @@ class Project:
         """
         images = self.config.images
         if name not in images:
-            raise UsageError(f'{FILE_NAME} has no image "{name}"', hint=nearest(name, sorted(images)))
+            raise UsageError(f'{place.FILE_NAME} has no image "{name}"', hint=nearest(name, sorted(images)))
         return images[name]
 
 
@@ -106,7 +104,7 @@ def load(path: Path) -> Project:
     Raises:
         UsageError: it is missing or invalid; each finding as file:line, key path and message.
     """
-    file = path / FILE_NAME if path.is_dir() else path
+    file = place.file(path)
     if not file.exists():
         raise UsageError(
             f"there is no {file}",

@@ -14,7 +14,7 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import IO, Any
 
-from goldsmith import ansible_output, config, definition, files, inventory, lock, proc
+from goldsmith import ansible_output, config, files, inventory, lock, place, proc
 from goldsmith.errors import GoldsmithError, UsageError
 from goldsmith.progress import Progress
 
@@ -192,7 +192,7 @@ def environment(project: config.Project, private: Path) -> dict[str, str]:
     folder, so that no connection of an earlier run, made with another key, is used again.
     """
     ours = {
-        **definition.ansible_environment(project.root),
+        **place.ansible_environment(project.root),
         "ANSIBLE_HOST_KEY_CHECKING": "True",
         "ANSIBLE_LOCAL_TEMP": str(private / "tmp"),
         "ANSIBLE_PIPELINING": "True",

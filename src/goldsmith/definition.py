@@ -16,7 +16,7 @@ import sysconfig
 from collections.abc import Iterable, Iterator
 from pathlib import Path
 
-from goldsmith import config, proc
+from goldsmith import config, place, proc
 
 SKIPPED_FOLDERS = frozenset({"__pycache__", "node_modules"})
 
@@ -70,15 +70,9 @@ def converging_versions() -> dict[str, str]:
     return {name: importlib.metadata.version(name) for name in ("ansible", "ansible-core", "goldsmith")}
 
 
-def ansible_environment(root: Path) -> dict[str, str]:
-    """What Ansible needs to see the project's ansible.cfg from any working directory."""
-    file = root / "ansible.cfg"
-    return {} if "ANSIBLE_CONFIG" in os.environ or not file.exists() else {"ANSIBLE_CONFIG": str(file)}
-
-
 def _project(project: config.Project) -> dict[str, Path]:
     ignored = {project.output.resolve(), (project.root / project.config.policy).resolve()}
-    ignored.add(project.root / config.FILE_NAME)
+    ignored.add(project.root / place.FILE_NAME)
     ignored.update((project.root / "locks").glob("*.lock"))
     found = {}
     for path in _files(project.root, ignored):
@@ -94,7 +88,7 @@ def _outside(root: Path) -> Iterator[tuple[str, Path]]:
     A collection that was installed is known by its MANIFEST.json, which holds a checksum of each file; one
     in development by its files.
     """
-    os.environ.update(ansible_environment(root))
+    os.environ.update(place.ansible_environment(root))
     from ansible import constants  # noqa: PLC0415 - reads the configuration, and takes 0.2 s
 
     for folder in map(Path, constants.DEFAULT_ROLES_PATH):

@@ -94,33 +94,25 @@ class Result:
 class Watcher:
     """Looks at the same hosts, as often as it is asked to. Connections stay open as long as Ansible's own."""
 
-    def __init__(
-        self, hosts: inventory.Inventory, names: Sequence[str], reference: Callable[[], Manifest], policy: Policy
-    ) -> None:
-        """`reference` is called, once, when the first hosts are asked already: what it takes costs no time then.
-
-        Raises:
-            UsageError: a host is not reached by SSH.
-        """
+    def __init__(self, hosts: inventory.Reached, expectation: Callable[[], Expectation], policy: Policy) -> None:
+        """`expectation` is called, once, when the first hosts are asked already: what it takes costs no time then."""
         proc.require("ssh")
-        self.names = names
-        self._make_reference = reference
+        self.names = list(hosts.connections)
+        self._expected = expectation
         self._policy = policy
-        self._groups = hosts.groups_of_hosts()
-        connections = [hosts.ssh(name, standing=True) for name in names]
-        self._sockets = [each.socket for each in connections]
+        self._groups = hosts.groups
+        self._sockets = [each.socket for each in hosts.connections.values()]
         self._argv = [
-            collect.over_ssh(each, collect.Target("ssh", name), "--expect")
-            for each, name in zip(connections, names, strict=True)
+            collect.over_ssh(each, collect.Target("ssh", name), "expect") for name, each in hosts.connections.items()
         ]
 
     @functools.cached_property
-    def _reference(self) -> Manifest:
-        return self._make_reference()
-
-    @functools.cached_property
     def _expectation(self) -> Expectation:
-        return Expectation(self._reference)
+        return self._expected()
+
+    @property
+    def _reference(self) -> Manifest:
+        return self._expectation.reference
 
     @functools.cached_property
     def _stdin(self) -> bytes:

@@ -21,10 +21,10 @@ MOST_BUCKETS = 2048
 
 
 class Expectation:
-    """What a reference lets us expect of a machine. `data` is what its collector gets."""
+    """What a `reference` lets us expect of a machine. `data` is what its collector gets."""
 
     def __init__(self, reference: Manifest) -> None:
-        self._reference = reference
+        self.reference = reference
         self._names = {
             name: _buckets(section, _bucket_count(len(section))) for name, section in reference.sections.items()
         }
@@ -49,9 +49,9 @@ class Expectation:
         """
         document = manifest.json_of(answer, name)
         try:
-            vouched = document["digest"] == self._reference.digest or known(document["digest"])
-            if document["digest"] == self._reference.digest:
-                sections = self._reference.sections
+            vouched = document["digest"] == self.reference.digest or known(document["digest"])
+            if document["digest"] == self.reference.digest:
+                sections = self.reference.sections
             elif vouched:
                 sections = {}
             else:
@@ -70,7 +70,7 @@ class Expectation:
     def _section(self, name: str, told: dict[str, Any]) -> Section:
         if "buckets" not in told:
             return dict(told["things"])
-        found = dict(self._reference.sections[name])
+        found = dict(self.reference.sections[name])
         for number in told["buckets"]:
             for key in self._names[name][number]:
                 del found[key]

@@ -20,7 +20,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from goldsmith import collect, compare, config, docker, export_disk, files, policy, proc, vagrant
+from goldsmith import collect, compare, config, docker, export_disk, files, place, policy, proc, vagrant
 from goldsmith import disk as disks
 from goldsmith.errors import GoldsmithError, UsageError, nearest
 from goldsmith.export_disk import Disk, extract, refused
@@ -157,12 +157,12 @@ def source(text: str, project: Path, made_of: str) -> tuple[Disk | Image, str, P
         return _image(target.name, "`docker images` lists them"), file_name(target.name), folder
     if Path(text).is_file():
         return disk(Path(text)), file_name(Path(text).stem), folder
-    loaded = config.load(project) if project.is_file() or (project / config.FILE_NAME).exists() else None
+    loaded = config.load(project) if project.is_file() or (project / place.FILE_NAME).exists() else None
     if loaded is None or text not in loaded.config.images:
         near = f"{nearest(text, sorted(loaded.config.images))} " if loaded else ""
         raise UsageError(
-            f'there is no file {text}, and no image "{text}" in a {config.FILE_NAME}',
-            hint=f"{near}SOURCE is a disk image, an image of {config.FILE_NAME}, or docker-image:NAME",
+            f'there is no file {text}, and no image "{text}" in a {place.FILE_NAME}',
+            hint=f"{near}SOURCE is a disk image, an image of {place.FILE_NAME}, or docker-image:NAME",
         )
     if made_of == "disk":
         path = loaded.output / "images" / text / "qemu" / f"{text}.qcow2"

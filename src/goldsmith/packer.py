@@ -10,7 +10,7 @@ from collections.abc import Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
-from goldsmith import ansible_output, config, definition, docker, files, lock, proc, resources
+from goldsmith import ansible_output, config, docker, files, lock, place, proc, resources
 from goldsmith.errors import GoldsmithError
 from goldsmith.plan import Plan
 from goldsmith.progress import Progress
@@ -52,7 +52,7 @@ def running(
         pins = lock.scripts(plan.lock, work) if plan.lock else {}
         file.write_text(json.dumps({**variables(project, plan, playbook(project, plan.image, work)), **pins, **more}))
         settings = {
-            **definition.ansible_environment(project.root),
+            **place.ansible_environment(project.root),
             "ANSIBLE_LOCAL_TEMP": str(work / "ansible"),
             "CHECKPOINT_DISABLE": "1",
             "PACKER_CACHE_DIR": str(work / "cache"),

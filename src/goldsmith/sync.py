@@ -125,7 +125,7 @@ def _states(
 ) -> dict[str, tuple[str | None, record.Record | None]]:
     """Host -> what it is now, and its record. A host that gives no answer is left out."""
     names = list(connections)
-    commands = [collect.over_ssh(connections[name], collect.Target("ssh", name), "--record") for name in names]
+    commands = [collect.over_ssh(connections[name], collect.Target("ssh", name), "record") for name in names]
     found = {}
     answers = proc.run_together(commands, AT_ONCE, stdin=lambda: [collect.sent()] * len(names), timeout=PATIENCE)
     with contextlib.closing(answers):

@@ -19,7 +19,7 @@ from typing import Any
 
 import yaml
 
-from goldsmith import collect, config, converge, definition, docker, inventory, proc, report_junit, roles
+from goldsmith import collect, config, converge, docker, inventory, place, proc, report_junit, roles
 from goldsmith import machine as qemu
 from goldsmith.errors import GoldsmithError, UsageError, nearest
 from goldsmith.progress import Progress
@@ -178,7 +178,7 @@ def _target(project: config.Project, text: str) -> collect.Target:
     if not collect.is_target(text):
         near = nearest(text, sorted(project.config.images))
         raise UsageError(
-            f'"{text}" is neither an image of {config.FILE_NAME} nor a target',
+            f'"{text}" is neither an image of {place.FILE_NAME} nor a target',
             hint=f"{near} Targets: docker-image:NAME, docker:CONTAINER, disk:PATH, ssh:PATTERN",
         )
     target = collect.parse(text)
@@ -297,7 +297,7 @@ def _pytest(
     argv += ["-p", "testinfra.plugin", "-p", "goldsmith.pytest_plugin", "-p", "no:cacheprovider"]
     argv += ["--verbose", "--color=no", "--tb=short", f"--junit-xml={report}", f"--hosts=ansible://{machine.name}"]
     environment = {
-        **definition.ansible_environment(project.root),
+        **place.ansible_environment(project.root),
         **machine.environment,
         "ANSIBLE_INVENTORY": ",".join(str(source.resolve()) for source in machine.sources),
         "COLUMNS": "400",

@@ -15,6 +15,7 @@ from rich.console import Console
 from examples.lab import Lab
 from goldsmith import config, inventory, manifest, policy, proc
 from goldsmith.drift import Host, Watcher
+from goldsmith.expect import Expectation
 from goldsmith.progress import Progress
 from tests.mutations import PRELUDE
 
@@ -91,8 +92,9 @@ def make(project: Path, packages: Sequence[str]) -> None:
 def watcher(project: Path) -> Watcher:
     """What `goldsmith drift artifacts/good.json` looks with."""
     loaded = config.load(project)
-    hosts = inventory.Inventory(loaded.inventory, loaded.root)
-    return Watcher(hosts, [NAME], manifest.later(project / "artifacts/good.json"), policy.of_project(loaded))
+    hosts = inventory.reached(loaded.inventory, loaded.root, NAME)
+    reference = manifest.later(project / "artifacts/good.json")
+    return Watcher(hosts, lambda: Expectation(reference()), policy.of_project(loaded))
 
 
 def goldsmith(*arguments: str, folder: Path) -> None:

@@ -32,7 +32,7 @@ from tests.paths import FIXTURES, ROOT
 Layer = list[tuple[str, Any]]
 # Imports come first: the interpreter itself may lie where nobody else may read.
 AS_NOBODY = (
-    "import os, shutil, sys, collector.command as m, collector.document;"
+    "import argparse, locale, os, shutil, sys, collector.command as m, collector.document;"
     "os.setuid(65534) if os.geteuid() == 0 else 0; sys.exit(m.main())"
 )
 as_root = pytest.mark.skipif(os.geteuid() != 0, reason="needs root")

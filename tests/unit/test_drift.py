@@ -26,6 +26,7 @@ from rich.console import Console
 
 from goldsmith import drift, drift_report, fleet, inventory, manifest, policy
 from goldsmith.drift import Host, Problem, Result
+from goldsmith.expect import Expectation
 from goldsmith.progress import Progress
 from tests.paths import FIXTURES, ROOT
 
@@ -178,7 +179,7 @@ def test_changes_between_two_looks() -> None:
 
 SSH = """\
 #!{python}
-import io, json, sys, time, zipfile
+import json, marshal, sys, time
 from pathlib import Path
 host, document = sys.argv[-2], "{folder}/" + sys.argv[-2] + ".json"
 Path("{folder}/asked").touch()
@@ -194,9 +195,9 @@ kept.touch()
 if host == "hangs":
     open("{folder}/hangs", "w").close()
     time.sleep(60)
-with zipfile.ZipFile(io.BytesIO(said[:size])) as archive:
-    archive.extractall("{folder}/" + host)
-sys.path.insert(0, "{folder}/" + host)
+first, *rest = marshal.loads(said[:size])
+exec(first)
+install(*rest)
 from collector import document as form, expect
 answer = form.canonical(expect.answer(json.load(open(document)), json.loads(said[size:])))
 open(document + ".answer", "w").write(answer)
@@ -271,21 +272,17 @@ def test_what_people_read(project: Path) -> None:
 
 
 def test_hosts_are_asked_before_the_reference_is_read(project: Path) -> None:
-    class Hosts:
-        def groups_of_hosts(self) -> dict[str, list[str]]:
-            return {"web1": ["web"]}
+    argv = (f"{project}/ssh", "-o", f"ControlPath={project}/kept", "web1")
+    hosts = inventory.Reached({"web1": inventory.Connection(argv, "python3", False)}, {"web1": ["web"]})
 
-        def ssh(self, name: str, **_standing: bool) -> inventory.Connection:
-            return inventory.Connection((f"{project}/ssh", "-o", f"ControlPath={project}/kept", name), "python3", False)
-
-    def reference() -> manifest.Manifest:
+    def expectation() -> Expectation:
         end = time.monotonic() + 30
         while not (project / "asked").exists():
             assert time.monotonic() < end
             time.sleep(0.05)
-        return manifest.load(project / "release")
+        return Expectation(manifest.load(project / "release"))
 
-    watcher = drift.Watcher(Hosts(), ["web1"], reference, policy.reference())  # type: ignore[arg-type]
+    watcher = drift.Watcher(hosts, expectation, policy.reference())
     with Progress(Console(stderr=True), "drift") as progress:
         assert watcher.look(progress).names("in sync") == ["web1"]
 

@@ -42,5 +42,7 @@ def test_what_only_says_something_imports_no_more(option: str) -> None:
 
 def test_drift_imports_nothing_of_other_commands(tmp_path: Path) -> None:
     found = imported("drift", str(tmp_path / "none.json"))
-    assert {"goldsmith.drift", "ansible.inventory.manager"} <= found
+    assert "goldsmith.drift" in found
+    # Which a copy of this process imports, at the same time.
+    assert "ansible" not in found
     assert not found & OF_OTHER_COMMANDS

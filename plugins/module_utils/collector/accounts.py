@@ -8,8 +8,6 @@ Never a password's hash: only whether one is set.
 
 from __future__ import annotations
 
-import datetime
-
 from . import paths
 
 _AGING = (
@@ -69,6 +67,8 @@ def aging(record):
 
 def _day(days):
     """A day of /etc/shadow as a date: 20000 → "2024-10-04"; what is none as it is written."""
+    import datetime  # noqa: PLC0415  # pylint: disable=import-outside-toplevel
+
     try:
         return (datetime.date(1970, 1, 1) + datetime.timedelta(days)).isoformat()
     except (OverflowError, TypeError):

@@ -5,7 +5,6 @@
 
 from __future__ import annotations
 
-import argparse
 import gc
 import hashlib
 import json
@@ -17,6 +16,9 @@ from .canonical import canonical
 
 
 def arguments():
+    # A look at a live host, of which there are many at a time, does without it.
+    import argparse  # noqa: PLC0415  # pylint: disable=import-outside-toplevel
+
     parser = argparse.ArgumentParser(prog="collector", description=__doc__)
     what = parser.add_mutually_exclusive_group()
     what.add_argument("--root", default="/", metavar="DIRECTORY", help="root of the machine's files (default: /)")
@@ -107,15 +109,35 @@ def _told(options, scope):
 
 def main(argv=None):
     """0: the manifest is on standard output; 1: one line on standard error says why not; 2: wrong arguments."""
-    sys.dont_write_bytecode = True
-    # What is made here is kept to the end: looking for garbage finds none, and takes a tenth of the time.
-    gc.disable()
     parser = arguments()
     options = parser.parse_args(argv)
     own_root = not options.docker_archive and not options.tar and os.path.realpath(options.root) == "/"
     scope = options.scope or (LIVE if own_root else REST)
     if scope == LIVE and not own_root:
         parser.error("--scope live needs --root /: only this machine's own root has something running")
+    return _print(options, scope)
+
+
+class _Look:
+    """The options of a look at a live host."""
+
+    root, docker_archive, tar, no_cache = "/", None, None, False
+
+    def __init__(self, told, sources):
+        self.sources = sources
+        self.record = told == "record"
+        self.expect = told == "expect"
+
+
+def look(told, sources):
+    """As `main` with --root / --scope live --sources DIGEST and either --record or --expect."""
+    return _print(_Look(told, sources), LIVE)
+
+
+def _print(options, scope):
+    sys.dont_write_bytecode = True
+    # What is made here is kept to the end: looking for garbage finds none, and takes a tenth of the time.
+    gc.disable()
     try:
         if options.record:
             sys.stdout.write(canonical(record.answer(_told(options, scope))))

@@ -19,15 +19,12 @@ from . import (
     containers,
     environment,
     firewall,
-    kernel,
-    modules,
     mounts,
     network,
     processes,
     reboot,
     restart,
     sockets,
-    swaps,
     sysctl,
     units,
 )
@@ -57,6 +54,8 @@ def collect(tree, warnings):
         "sysctl": lambda: own,
     }
     if not shared:
+        from . import kernel, modules, swaps  # noqa: PLC0415  # pylint: disable=import-outside-toplevel
+
         makers.update(
             {
                 "swaps": swaps.collect,

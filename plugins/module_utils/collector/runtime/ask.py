@@ -6,8 +6,6 @@
 from __future__ import annotations
 
 import os
-import shutil
-import subprocess
 
 UNREADABLE = {"unreadable": True}
 
@@ -49,11 +47,15 @@ def read(path):
 
 def program(name):
     """Where a program lies, in the folders of root's PATH, or None."""
+    import shutil  # noqa: PLC0415  # pylint: disable=import-outside-toplevel
+
     return shutil.which(name, path=_PATH)
 
 
 def run(argv, warnings, seconds=20):
     """What a program prints; None, with a warning, when it fails or takes longer than that."""
+    import subprocess  # noqa: PLC0415  # pylint: disable=import-outside-toplevel
+
     said = "runtime: %s: " % " ".join(argv[:3])
     environment = dict(os.environ, LC_ALL="C", SYSTEMD_COLORS="0", PATH=_PATH)
     try:

@@ -42,8 +42,8 @@ def images(warnings):
 def _of_engines(listing, kind, parse, warnings):
     found = None
     for engine, running in _ENGINES:
-        program = ask.program(engine)
-        if program is None or not os.path.exists(running):
+        program = ask.program(engine) if os.path.exists(running) else None
+        if program is None:
             continue
         numbers = ask.run([program, *listing, "--quiet", "--no-trunc"], warnings, _SECONDS)
         said = "[]" if numbers == "" else None

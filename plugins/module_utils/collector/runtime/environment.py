@@ -9,10 +9,14 @@ tells of. What looks secret is a digest.
 
 from __future__ import annotations
 
+import re
+
 from .. import paths, private
-from . import ask
+from . import ask, systemd
 from .ask import UNREADABLE
 
+# What systemctl writes as it is: any other value it puts in quotes.
+_PLAIN = re.compile(r"\w+=[A-Za-z0-9_/:.,@%+-]+", re.ASCII)
 # Read from the locale's settings, which have a section, and only at boot.
 _OF_LOCALE = ("LANG=", "LANGUAGE=", "LC_")
 
@@ -21,6 +25,9 @@ def collect(warnings):
     """{"PATH": {"value": "/usr/local/sbin:/usr/local/bin:..."}}; None where systemd does not run."""
     if not ask.systemd_runs():
         return None
+    variables = systemd.environment()
+    if variables is not None and all(map(_PLAIN.fullmatch, variables)):
+        return parse("\n".join(variables))
     said = ask.run(["systemctl", "show-environment"], warnings)
     return {"systemctl show-environment": UNREADABLE} if said is None else parse(said)
 
