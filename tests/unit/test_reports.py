@@ -13,6 +13,7 @@ import yaml
 from typer.testing import CliRunner
 
 from goldsmith import cli, manifest
+from goldsmith.commands import common
 from goldsmith.errors import GoldsmithError, UsageError
 from tests import fleets
 from tests.paths import EXAMPLE, ROOT
@@ -33,7 +34,7 @@ def test_all_three_say_what_the_terminal_says(pair: list[str], tmp_path: Path) -
     done = CliRunner().invoke(
         cli.app, ["compare", *pair, "--json", "--junit", str(junit), "--sarif", str(sarif), "--html", str(html)]
     )
-    assert done.exit_code == cli.UNEXPLAINED
+    assert done.exit_code == common.UNEXPLAINED
     said = json.loads(done.stdout)
     assert said["unexplained"] > 2
     (suite,) = ET.parse(junit).getroot()
@@ -103,7 +104,7 @@ def test_what_the_documentation_shows_works(pair: list[str], tmp_path: Path, mon
     for line in shown:
         words = [ours.get(word, word) for word in shlex.split(line, comments=True)[1:]]
         done = CliRunner().invoke(cli.app, [*words, *project])
-        assert done.exit_code == cli.UNEXPLAINED, f"{line}: {done.output}"
+        assert done.exit_code == common.UNEXPLAINED, f"{line}: {done.output}"
     named = {*gitlab["artifacts"]["paths"], *gitlab["artifacts"]["reports"].values()}
     named |= {each[key] for each in inputs for key in ("sarif_file", "path") if key in each}
     assert named == {"goldsmith.html", "goldsmith.xml", "goldsmith.sarif"}
