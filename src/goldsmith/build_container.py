@@ -19,9 +19,6 @@ from goldsmith.errors import GoldsmithError
 from goldsmith.plan import Plan
 from goldsmith.progress import Progress
 
-BEHIND = 10
-"""Niceness of what is done while Packer works."""
-
 
 @dataclass(frozen=True)
 class Made:
@@ -77,7 +74,7 @@ def running(
         def behind() -> None:
             # Ansible and what it starts come first.
             lowered.append(threading.get_native_id())
-            os.setpriority(os.PRIO_PROCESS, lowered[0], BEHIND)
+            proc.low_priority(lowered[0])
             meanwhile(base)
 
         done = beside.submit(behind)
@@ -92,7 +89,7 @@ def running(
                 image_id = heard.image_id or docker.image(building)["Id"]
                 for thread in lowered:
                     proc.usual_priority(thread)
-                futures.wait([done])
+                futures.wait([done])  # whatever could not be done is done at the end
                 begun = True
                 yield Made(image_id, heard.sealed, start is not None, f"{building}-merged" if start else building)
         except GoldsmithError as error:

@@ -322,8 +322,14 @@ def _stop_together(processes: Sequence[subprocess.Popen[bytes]]) -> None:
                 process.wait()
 
 
+def low_priority(process: int) -> None:
+    """Let a process or a thread, and what it will start, give way to what has our own priority."""
+    with contextlib.suppress(OSError):
+        os.setpriority(os.PRIO_PROCESS, process, os.getpriority(os.PRIO_PROCESS, 0) + 10)
+
+
 def usual_priority(process: int) -> None:
-    """Give a process or a thread that was made nice our own priority again, where the system allows it."""
+    """Give it our own priority again, where the system allows it."""
     with contextlib.suppress(OSError):
         os.setpriority(os.PRIO_PROCESS, process, os.getpriority(os.PRIO_PROCESS, 0))
 

@@ -7,6 +7,7 @@ import sys
 import threading
 import time
 from collections.abc import Callable
+from concurrent import futures
 from pathlib import Path
 from typing import Any
 
@@ -216,3 +217,17 @@ def test_programs_whose_input_cannot_be_made_are_ended(tmp_path: Path) -> None:
     with pytest.raises(GoldsmithError, match="no such manifest"):
         list(proc.run_together([["sh", "-c", 'echo $$ >"$0"; exec sleep 60', str(runs)]], 1, stdin=failing))
     assert not proc.alive(runs.read_text().strip())
+
+
+def test_a_thread_gives_way_with_what_it_starts_and_comes_back() -> None:
+    ours = os.getpriority(os.PRIO_PROCESS, 0)
+    with futures.ThreadPoolExecutor(1) as beside:
+        thread = beside.submit(threading.get_native_id).result()
+        beside.submit(proc.low_priority, thread).result()
+        assert beside.submit(proc.run, ["nice"]).result().text == str(ours + 10)
+        assert proc.run(["nice"]).text == str(ours)
+        proc.usual_priority(thread)
+        # Only root may do that.
+        expected = ours if os.geteuid() == 0 else ours + 10
+        assert os.getpriority(os.PRIO_PROCESS, thread) == expected
+    proc.usual_priority(2**22 + 1)  # which is no process
