@@ -68,7 +68,7 @@ def prepare(machine: Machine, packages: list[str]) -> dict[str, int]:
         machine(f"apt-get -qq update && {install} {names}")
     # A collection does not read these, and the peer should not have to.
     machine("rm -rf /var/lib/apt/lists/* /var/cache/* /var/log/*")
-    machine("cat >/run/collector", collect._archive())
+    machine("cat >/run/collector", collect.sent())
     while machine(f"find / -xdev -type f -newerct '{SETTLED} seconds ago' -print -quit"):
         time.sleep(2)
     sizes = [int(size) for size in machine("find / -xdev -type f -printf '%s\\n'").split()]
@@ -77,7 +77,7 @@ def prepare(machine: Machine, packages: list[str]) -> dict[str, int]:
 
 def measure(machine: Machine, runs: int) -> Times:
     """Seconds of each, `runs` times, one after the other; the first time, which brings files to memory, is left out."""
-    collector = shlex.join(collect._command("python3", "--root", "/", "--scope", "live")) + " </run/collector"
+    collector = shlex.join(collect.collector_argv("python3", "--root", "/", "--scope", "live")) + " </run/collector"
     no_cache = collector.replace(" </run", " --no-cache </run")
     times: Times = {}
     for number in range(runs + 1):

@@ -117,7 +117,7 @@ def of_growing(archive: layer_store.Archive, name: str) -> Iterator[Callable[[],
     """The same of an archive that has no more than the image's lower layers yet: they are read meanwhile. What comes is
     to be called when the archive is whole, and gives the manifest."""
     target = Target("docker-image", name)
-    argv = _command(sys.executable, "--docker-archive", str(archive.path), "--growing", str(archive.size))
+    argv = collector_argv(sys.executable, "--docker-archive", str(archive.path), "--growing", str(archive.size))
     with proc.running(argv, stdin=subprocess.PIPE) as process:
         assert process.stdin is not None  # noqa: S101 - Popen was given a pipe
         with contextlib.suppress(BrokenPipeError):
@@ -171,7 +171,7 @@ def _marshalled(plain: Any) -> bytes:
     return marshal.dumps(plain, 2)
 
 
-def _command(python: str, *arguments: str, call: str = "main()") -> list[str]:
+def collector_argv(python: str, *arguments: str, call: str = "main()") -> list[str]:
     """What runs the collector from standard input, and leaves what follows it there to the collector."""
     return [python, "-I", "-S", "-c", _BOOT % call, *arguments]
 
@@ -192,7 +192,7 @@ def of_workshop(workshop: disk.Workshop, name: str) -> Manifest:
 
 
 def _in_container(target: Target, container: str, *arguments: str) -> bytes:
-    command = ["docker", "exec", "--interactive", container, *_command("python3", *arguments)]
+    command = ["docker", "exec", "--interactive", container, *collector_argv("python3", *arguments)]
     return _checked(target, proc.run(command, stdin=sent(), check=False))
 
 
@@ -206,7 +206,7 @@ def _container(target: Target, _hosts: inventory.Inventory | None) -> bytes:
 
 
 def _local(target: Target, *arguments: str) -> bytes:
-    return _checked(target, proc.run(_command(sys.executable, *arguments), stdin=sent(), check=False))
+    return _checked(target, proc.run(collector_argv(sys.executable, *arguments), stdin=sent(), check=False))
 
 
 def _ssh(target: Target, hosts: inventory.Inventory | None) -> bytes:
@@ -221,9 +221,9 @@ def _ssh(target: Target, hosts: inventory.Inventory | None) -> bytes:
 def over_ssh(connection: inventory.Connection, target: Target, told: Literal["", "expect", "record"] = "") -> list[str]:
     """argv that collects from a live host: all, what is not as expected, or what the last converge left there."""
     if told:
-        command = _command(connection.python, told, _version(), call="look(*sys.argv[1:])")
+        command = collector_argv(connection.python, told, _version(), call="look(*sys.argv[1:])")
     else:
-        command = _command(connection.python, *_live(target))
+        command = collector_argv(connection.python, *_live(target))
     if connection.become:
         command = ["sudo", "-n", *command]
     return [*connection.argv, shlex.join(command)]

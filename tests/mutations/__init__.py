@@ -114,7 +114,7 @@ def load(path: Path) -> Mutation:
         raise ValueError(
             f"{path}: a mutation has {', '.join(texts)} as texts and {' and '.join(lists)} as lists of texts"
         )
-    known = {key: tuple(value) if key in lists else value for key, value in content.items()}
+    known: dict[str, Any] = {key: tuple(value) if key in lists else value for key, value in content.items()}
     return Mutation(path.stem, **known)
 
 

@@ -33,7 +33,7 @@ print(known(os.stat(path)) == known(before))
 
 
 def collected(machine: vm.Machine, *arguments: str) -> dict[str, Any]:
-    command = shlex.join(collect._command("python3", "--root", "/", "--scope", "live", *arguments))
+    command = shlex.join(collect.collector_argv("python3", "--root", "/", "--scope", "live", *arguments))
     argv = ["ssh", "-F", str(machine.ssh_config), machine.name, command]
     found: dict[str, Any] = json.loads(proc.run(argv, stdin=collect.sent()).stdout)
     return found

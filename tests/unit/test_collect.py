@@ -23,7 +23,7 @@ def test_byte_code_or_source(ours: bool, tmp_path: Path) -> None:
     else:
         magic, codes = b"\x01\x02\r\n", b""
     data = marshal.dumps([first, packages, magic, codes, sources], 2)
-    done = proc.run(collect._command("python3", "--root", str(tmp_path)), stdin=b"%d\n%b" % (len(data), data))
+    done = proc.run(collect.collector_argv("python3", "--root", str(tmp_path)), stdin=b"%d\n%b" % (len(data), data))
     assert json.loads(done.text)["scope"] == "rest"
 
 
@@ -32,7 +32,7 @@ def test_nothing_of_the_machine_gets_in(tmp_path: Path, monkeypatch: pytest.Monk
     (tmp_path / "json.py").write_text("raise SystemExit('taken from the working folder')\n")
     monkeypatch.chdir(tmp_path)
     monkeypatch.setenv("PYTHONPATH", str(tmp_path))
-    done = proc.run(collect._command("python3", "--help"), stdin=collect.sent())
+    done = proc.run(collect.collector_argv("python3", "--help"), stdin=collect.sent())
     assert "--expect" in done.text
 
 

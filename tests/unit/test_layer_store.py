@@ -173,7 +173,7 @@ def test_a_collector_that_nobody_tells_anything_ends(tmp_path: Path) -> None:
     assert archive.add_layers(image(tmp_path, layer(FILES)))
     with collect.of_growing(archive, "x"):
         pass  # it is ended
-    argv = collect._command("python3", "--docker-archive", str(archive.path), "--growing", str(archive.size))
+    argv = collect.collector_argv("python3", "--docker-archive", str(archive.path), "--growing", str(archive.size))
     done = proc.run(argv, stdin=collect.sent(), check=False)
     assert (done.code, done.error) == (1, "collector: nobody said that the archive is whole")
 
