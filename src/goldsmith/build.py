@@ -365,7 +365,7 @@ def _docker(
             if plan.lock:
                 lock.check(plan.lock, collected)
             image_id = docker.image(made.name)["Id"]
-            _save(plan, records, {**provenance, "image_id": image_id, "finished": _utc(time.time())})
+            _save(plan, records, provenance, image_id)
             proc.run(["docker", "tag", made.name, plan.reference])
     except BaseException:
         with proc.uninterrupted():
@@ -394,8 +394,8 @@ def _disk(
             build_disk.check(job, made.path)
             image_id = f"sha256:{files.sha256(made.path)}"
             provenance = _provenance(project, plan, made.manifest.digest, made.verdict, started)
-            of_disk = {"image_id": image_id, "bytes": made.path.stat().st_size, "finished": _utc(time.time())}
-            _save(plan, _records(made.manifest, plan, spec.epoch), {**provenance, **of_disk})
+            records = _records(made.manifest, plan, spec.epoch)
+            _save(plan, records, {**provenance, "bytes": made.path.stat().st_size}, image_id)
             files.usual_mode(made.path)
             made.path.replace(plan.reference)
     except BaseException:
@@ -410,11 +410,12 @@ def _records(collected: Manifest, plan: Plan, epoch: int) -> dict[str, bytes]:
     return {MANIFEST: manifest.to_bytes(collected), **bom.both(collected, name=plan.name, time=epoch)}
 
 
-def _save(plan: Plan, records: dict[str, bytes], provenance: dict[str, Any]) -> None:
-    """Write the records. Provenance is the last: it says that the others are whole."""
+def _save(plan: Plan, records: dict[str, bytes], provenance: dict[str, Any], image_id: str) -> None:
+    """Write the records. Provenance is the last: it says that the others are whole, and when the image was."""
     for name, data in records.items():
         files.write(plan.folder / name, data)
-    files.write_json(plan.folder / PROVENANCE, provenance)
+    finished = {"image_id": image_id, "finished": _utc(time.time())}
+    files.write_json(plan.folder / PROVENANCE, {**provenance, **finished})
 
 
 def _epoch(project: config.Project, base_id: str) -> int:

@@ -33,6 +33,7 @@ BOOT = (
     "--env=container=docker",
 )
 """Options of `docker run` with which systemd runs as PID 1, and root may look into processes as on a machine."""
+SYSTEMD = "/lib/systemd/systemd"
 SETTLE = 60.0
 """Seconds that a machine has to come up."""
 
@@ -160,7 +161,7 @@ def remove_abandoned(owners: Sequence[str]) -> list[str]:
 def boot(name: str, image: str, *, owner: str) -> None:
     """Start a container with systemd as PID 1 and wait until its start-up has ended, well or badly."""
     options = ["--detach", f"--name={name}", *labels(owner), f"--hostname={name}", *BOOT]
-    proc.run(["docker", "run", *options, image, "/lib/systemd/systemd"])
+    proc.run(["docker", "run", *options, image, SYSTEMD])
     settle(name)
 
 

@@ -218,7 +218,6 @@ def _compose() -> list[str]:
     raise ToolError("Docker Compose is not installed", hint="install it: apt-get install docker-compose")
 
 
-_SYSTEMD = "/lib/systemd/systemd"
 _WRITABLE = "mount -o remount,rw /sys/fs/cgroup"
 
 
@@ -240,7 +239,7 @@ def compose(name: str, reference: str, ports: Sequence[str], container: str, *, 
         "image": reference,
         "container_name": container,
         "hostname": name.replace("_", "-"),
-        "command": ["sh", "-c", f"{_WRITABLE} && exec {_SYSTEMD}"] if own_cgroups else [_SYSTEMD],
+        "command": ["sh", "-c", f"{_WRITABLE} && exec {docker.SYSTEMD}"] if own_cgroups else [docker.SYSTEMD],
         "labels": {docker.OWNER: "up"},
         "cap_add": [value for option, value in options if option == "cap-add"],
         "security_opt": [value.replace("=", ":", 1) for option, value in options if option == "security-opt"],

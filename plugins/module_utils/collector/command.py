@@ -10,6 +10,7 @@ import hashlib
 import json
 import os
 import sys
+import types
 
 from . import LIVE, REST, cache, expect, record, tree, unchanged
 from .canonical import canonical
@@ -118,20 +119,18 @@ def main(argv=None):
     return _print(options, scope)
 
 
-class _Look:
-    """The options of a look at a live host."""
-
-    root, docker_archive, tar, no_cache = "/", None, None, False
-
-    def __init__(self, told, sources):
-        self.sources = sources
-        self.record = told == "record"
-        self.expect = told == "expect"
-
-
 def look(told, sources):
     """As `main` with --root / --scope live --sources DIGEST and either --record or --expect."""
-    return _print(_Look(told, sources), LIVE)
+    options = types.SimpleNamespace(
+        root="/",
+        docker_archive=None,
+        tar=None,
+        no_cache=False,
+        sources=sources,
+        record=told == "record",
+        expect=told == "expect",
+    )
+    return _print(options, LIVE)
 
 
 def _print(options, scope):

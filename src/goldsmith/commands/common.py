@@ -43,6 +43,11 @@ def short(path: Path) -> str:
         return str(path)
 
 
+def is_project(path: Path) -> bool:
+    """Whether a project was named, or is here."""
+    return path != HERE or (HERE / place.FILE_NAME).exists()
+
+
 def inventory_of(project: Path) -> inventory.Inventory:
     from goldsmith import config, inventory
 
@@ -55,7 +60,7 @@ def policy_of(given: Path | None, project: Path) -> policy.Policy:
 
     if given is not None:
         return policy.load(given)
-    if project == HERE and not (HERE / place.FILE_NAME).exists():
+    if not is_project(project):
         return policy.reference()
     return policy.of_project(config.load(project))
 

@@ -31,6 +31,7 @@ if TYPE_CHECKING:
 
 app = typer.Typer()
 PANEL = "Images"
+VerboseOption = Annotated[bool, typer.Option("--verbose", "-v", help="Show all that Packer and Ansible say.")]
 
 
 def _image_names(incomplete: str) -> list[str]:
@@ -93,7 +94,7 @@ def build(
     locked: Annotated[
         bool, typer.Option("--locked", help="With the package versions of locks/, or not at all.")
     ] = False,
-    verbose: Annotated[bool, typer.Option("--verbose", "-v", help="Show all that Packer and Ansible say.")] = False,
+    verbose: VerboseOption = False,
     as_json: JsonOption = False,
     project: ProjectOption = HERE,
 ) -> None:
@@ -387,7 +388,7 @@ def up(
         ),
     ] = "",
     dry_run: Annotated[bool, typer.Option("--dry-run", help="Show what would be written, and do no more.")] = False,
-    verbose: Annotated[bool, typer.Option("--verbose", "-v", help="Show all that Packer and Ansible say.")] = False,
+    verbose: VerboseOption = False,
     as_json: JsonOption = False,
     project: ProjectOption = HERE,
 ) -> None:

@@ -9,7 +9,6 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
-from goldsmith import place
 from goldsmith.commands.common import (
     HERE,
     UNEXPLAINED,
@@ -21,6 +20,7 @@ from goldsmith.commands.common import (
     collected,
     err,
     inventory_of,
+    is_project,
     manifest_of,
     out,
     policy_of,
@@ -114,8 +114,7 @@ def compare(
         code = comparing.contents(reference, others[0], show, lambda: inventory_of(project), as_json=as_json)
         raise typer.Exit(code)
     judge = policy_of(policy_file, project)
-    known = project != HERE or (HERE / place.FILE_NAME).exists()
-    groups = comparing.groups(judge, config.load(project) if known else None)
+    groups = comparing.groups(judge, config.load(project) if is_project(project) else None)
 
     def load(text: str) -> manifest.Manifest:
         return manifest_of(text, project)

@@ -9,8 +9,7 @@ import typer
 from rich.markup import escape
 from rich.table import Table
 
-from goldsmith import place
-from goldsmith.commands.common import HERE, JsonOption, ProjectOption, err, out, print_json
+from goldsmith.commands.common import HERE, JsonOption, ProjectOption, err, is_project, out, print_json
 from goldsmith.errors import UsageError
 
 app = typer.Typer()
@@ -92,6 +91,6 @@ def clean(
     removed = docker.remove_abandoned(["build", "verify", "export"]) + files.remove_abandoned()
     if cache:
         removed += docker.remove(f"{docker.OWNER}=stage") + docker.remove(f"{docker.OWNER}=cache")
-    if (project / place.FILE_NAME).exists() or project != HERE:
+    if is_project(project):
         removed += building.clear(config.load(project))
     err.print("\n".join(f"removed {what}" for what in removed) or "nothing was left", highlight=False)
