@@ -18,6 +18,7 @@ import time
 from dataclasses import dataclass
 from pathlib import Path
 from types import TracebackType
+from typing import Self
 
 from goldsmith import proc
 from goldsmith.disk import format_of
@@ -117,7 +118,7 @@ class Machine:
         self.ssh_config = self.folder / "ssh_config"
         self.console = self.folder / "console.log"
 
-    def __enter__(self) -> Machine:
+    def __enter__(self) -> Self:
         try:
             self.start()
         except BaseException:

@@ -18,8 +18,9 @@ from pathlib import Path
 
 import pytest
 
-from goldsmith import archives, at_rest, collect, export, ext4, ext4_tar, files, proc
+from goldsmith import archives, at_rest, collect, ext4, ext4_tar, files, proc
 from goldsmith.errors import GoldsmithError, UsageError
+from goldsmith.formats import FORMATS
 from tests.integration.conftest import Goldsmith, error
 from tests.integration.test_export import left, of
 from tests.unit.test_oci import laid, layout, packed, saved
@@ -227,7 +228,7 @@ def test_what_skopeo_writes(tree: Path, digest: str, there: Goldsmith) -> None:
 
 def test_bundles_and_boxes(raw: Path, digest: str, there: Goldsmith) -> None:
     """What Goldsmith itself exports, for every provider."""
-    formats = [form.name for form in export.FORMATS.values() if form.provider or form.name in {"ova", "parallels"}]
+    formats = [form.name for form in FORMATS.values() if form.provider or form.name in {"ova", "parallels"}]
     assert len(formats) == 7
     made = of(there.json("export", str(raw), *(word for form in formats for word in ("-f", form)), "-o", "out"))
     assert set(made) == set(formats)

@@ -10,12 +10,13 @@ from pathlib import Path
 
 import pytest
 
-from goldsmith import export, proc, vagrant
+from goldsmith import proc, vagrant
+from goldsmith.formats import FORMATS
 from tests.integration.conftest import Goldsmith, error
 from tests.integration.test_export import disk, left, same, there, wrapper
 
 __all__ = ["disk", "there"]
-BOXES = {form.provider: form for form in export.FORMATS.values() if form.provider}
+BOXES = {form.provider: form for form in FORMATS.values() if form.provider}
 BUILT = 1764171201
 """2025-11-26 15:33:21 UTC."""
 

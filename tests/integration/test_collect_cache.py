@@ -58,7 +58,7 @@ def collect(machine: str, *arguments: str) -> str:
 def look(machine: str, expected: bytes = ANOTHER, *, cache: bool = True) -> dict[str, Any]:
     """The answer of a look as `goldsmith drift` takes it."""
     arguments = collecting._live(collecting.Target("docker", machine, cache))
-    command = ["docker", "exec", "-i", machine, *collecting._command("python3", *arguments, "--expect")]
+    command = ["docker", "exec", "-i", machine, *collecting.collector_argv("python3", *arguments, "--expect")]
     found: dict[str, Any] = json.loads(proc.run(command, stdin=collecting.sent(expected)).stdout)
     return found
 

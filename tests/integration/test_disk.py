@@ -12,6 +12,7 @@ from pathlib import Path
 import pytest
 
 from goldsmith import collect, disk, proc
+from goldsmith.errors import GoldsmithError
 from tests.integration.conftest import Goldsmith, error
 from tests.paths import ROOT
 
@@ -72,7 +73,7 @@ def test_what_is_read_back_is_what_was_written(workshop: disk.Workshop, archive:
 def test_what_cannot_be_put_together_says_why(workshop: disk.Workshop, archive: Path) -> None:
     broken = archive.parent / "broken.tar"
     broken.write_bytes(archive.read_bytes()[: 10 * 2**20])
-    with pytest.raises(disk.GoldsmithError, match=r"putting the disk together failed: tar: .*"):
+    with pytest.raises(GoldsmithError, match=r"putting the disk together failed: tar: .*"):
         workshop.unpack(broken)
 
 

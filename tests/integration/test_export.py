@@ -17,11 +17,12 @@ from typing import Any
 
 import pytest
 
-from goldsmith import descriptors, docker, export, proc
+from goldsmith import descriptors, docker, proc
+from goldsmith.formats import COMPRESSIONS, FORMATS
 from tests.integration.conftest import Goldsmith, error
 
 SIZE = 64 * 2**20
-DISKS = [form for form in export.FORMATS.values() if form.made_of == "disk" and not form.provider]
+DISKS = [form for form in FORMATS.values() if form.made_of == "disk" and not form.provider]
 OVF = "{http://schemas.dmtf.org/ovf/envelope/1}"
 TINY = "goldsmith-test/export:tiny"
 
@@ -128,7 +129,7 @@ def test_ova_is_whole_in_order_and_says_what_it_holds(there: Goldsmith, disk: Pa
 
 @pytest.mark.parametrize("compress", ["zstd", "gzip"])
 def test_compressed(there: Goldsmith, disk: Path, tmp_path: Path, compress: str) -> None:
-    suffix = export.COMPRESSIONS[compress]
+    suffix = COMPRESSIONS[compress]
     source = tmp_path / "web.qcow2"
     proc.run(["qemu-img", "convert", "-O", "qcow2", str(disk), str(source)])
     made = there.json("export", "web.qcow2", "-f", "raw", "-f", "qcow2", "--compress", compress, "-o", "out")

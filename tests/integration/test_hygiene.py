@@ -9,7 +9,7 @@ from typing import Any
 
 import pytest
 
-from goldsmith import docker, hygiene, proc
+from goldsmith import docker, hygiene_rules, proc
 from tests.integration.conftest import SEAL, Goldsmith, error, write_playbook
 from tests.integration.test_wrong_inputs import left
 
@@ -34,7 +34,7 @@ UNSEALED = {"build-leftovers", "build-user", "cloud-instance-data", "secrets"}
 
 def named(message: str) -> set[str]:
     """The checks that an error or a report names."""
-    return {check for check in hygiene.CHECKS if f"\n{check}: " in message or f"\n  {check}: " in message}
+    return {check for check in hygiene_rules.CHECKS if f"\n{check}: " in message or f"\n  {check}: " in message}
 
 
 @pytest.fixture
@@ -69,7 +69,7 @@ def test_an_image_of_a_machine_that_ran_is_not(goldsmith: Goldsmith, booted: str
 
 def test_a_build_without_a_seal_fails_and_leaves_nothing(dirty: Goldsmith) -> None:
     done = dirty("build", "small", expect=3)
-    assert named(done.stderr) == set(hygiene.CHECKS)
+    assert named(done.stderr) == set(hygiene_rules.CHECKS)
     assert "/root/.netrc: a password" in done.stderr
     assert "apply the role goldsmith.core.seal last" in done.stderr
     assert left(dirty.project / "artifacts") == []

@@ -10,10 +10,11 @@ from typing import Any
 
 import pytest
 
-from goldsmith import export, machine
+from goldsmith import machine
+from goldsmith.formats import FORMATS
 from tests.integration.conftest import Goldsmith
 
-DISKS = [name for name, form in export.FORMATS.items() if form.made_of == "disk" and not name.startswith("box-")]
+DISKS = [name for name, form in FORMATS.items() if form.made_of == "disk" and not name.startswith("box-")]
 ASK = """
 import json, pathlib, time, urllib.request
 end = time.monotonic() + 300

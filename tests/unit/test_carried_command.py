@@ -20,7 +20,8 @@ SECRET = "not-for-everybody"  # noqa: S105
 
 
 def arguments(**given: Any) -> dict[str, Any]:
-    defaults = {name: option.get("default") for name, option in module.ARGUMENTS.items()}
+    options: Any = module.ARGUMENTS
+    defaults = {name: option.get("default") for name, option in options.items()}
     return {**defaults, "argv": ["true"], **given}
 
 

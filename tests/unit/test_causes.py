@@ -33,7 +33,7 @@ def found(a: dict[str, Any], b: dict[str, Any]) -> tuple[Cause, ...]:
         machine(name, runtime=side.get("runtime", {}), **{each: side.get(each, {}) for each in names})
         for name, side in (("a", a), ("b", b))
     ]
-    comparison = compare(*sides, NONE)
+    comparison = compare(sides[0], sides[1], NONE)
     assert comparison.not_compared == ()
     grouped = causes.group(comparison.differences)
     told = [each for cause in grouped for each in cause.differences]
@@ -235,7 +235,7 @@ def test_a_thing_that_has_no_attributes() -> None:
 
 def test_a_user_has_group_home_keys_and_the_account_files() -> None:
     a = {"users": {"root": {"shell": "/bin/bash"}}, "groups": {"sudo": {"members": []}}}
-    b = {
+    b: dict[str, Any] = {
         "users": {"root": {"shell": "/bin/bash"}, "ops": {"uid": 1000, "home": "/home/ops", "groups": ["sudo"]}},
         "groups": {"ops": {"gid": 1000, "members": []}, "sudo": {"members": ["ops"]}},
         "files": {
@@ -260,7 +260,7 @@ def test_a_user_has_group_home_keys_and_the_account_files() -> None:
 def test_a_setting_has_the_cause_of_the_file_that_it_is_read_from() -> None:
     changed = {**FILE, "sha256": "b" * 64}
     conf = "/etc/sysctl.d/99.conf"
-    a = {
+    a: dict[str, Any] = {
         "files": {
             conf: FILE,
             "/etc/pam.d/sshd": FILE,
@@ -276,7 +276,7 @@ def test_a_setting_has_the_cause_of_the_file_that_it_is_read_from() -> None:
         "runtime": {"sysctl": {"vm.swappiness": {"value": "1"}}, "kernel": {"release": {"name": "6.1"}}},
     }
     b = {
-        "files": dict.fromkeys(a["files"], changed) | {"/etc/cron.d/x": FILE},  # type: ignore[attr-defined]
+        "files": dict.fromkeys(a["files"], changed) | {"/etc/cron.d/x": FILE},
         "sysctl": {"vm.swappiness": {"value": "2", "path": conf}},
         "pam": {"sshd": {"auth": ["y"]}},
         "mounts": {"/srv": {"type": "xfs"}},

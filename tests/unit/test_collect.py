@@ -10,7 +10,7 @@ from pathlib import Path
 
 import pytest
 
-from goldsmith import collect, proc
+from goldsmith import collect, proc, resources
 
 
 @pytest.mark.parametrize("ours", [True, False])
@@ -48,7 +48,7 @@ def test_what_a_host_kept_is_for_collectors_of_the_same_sources(
     source.write_text("one\n")
     try:
         with monkeypatch.context() as patched:
-            patched.setattr(collect.resources, "folder", lambda _name: tmp_path)
+            patched.setattr(resources, "folder", lambda _name: tmp_path)
             first = version()
             source.touch()
             assert version() == first

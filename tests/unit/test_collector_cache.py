@@ -175,7 +175,7 @@ def test_a_link_that_is_replaced_while_it_looks_is_not_kept(root: Path, monkeypa
         if name == "link":
             (root / "etc/link").rename(root / "aside")
             (root / "etc/link").symlink_to("two")
-        return real(name, **more)
+        return str(real(name, **more))
 
     monkeypatch.setattr(os, "readlink", replaced)
     _first, known = collect(root)

@@ -9,7 +9,7 @@ from collections.abc import Callable, Iterator
 from pathlib import Path
 
 import pytest
-from ansible_collections.goldsmith.core.plugins.module_utils.collector.runtime import environment, systemd, units
+from ansible_collections.goldsmith.core.plugins.module_utils.collector.runtime import ask, environment, systemd, units
 
 Serve = Callable[..., None]
 ANSWER, ERROR, SIGNAL = 2, 3, 4
@@ -79,7 +79,7 @@ def test_units(serve: Serve) -> None:
 
 
 def test_units_of_other_kinds_are_left_out(serve: Serve, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(units.ask, "systemd_runs", lambda: True)
+    monkeypatch.setattr(ask, "systemd_runs", lambda: True)
     serve(message(ANSWER, listed(*UNITS)))
     listing = units.list_units([])
     assert "nginx.service" in listing
@@ -87,7 +87,7 @@ def test_units_of_other_kinds_are_left_out(serve: Serve, monkeypatch: pytest.Mon
 
 
 def test_environment(serve: Serve, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(environment.ask, "systemd_runs", lambda: True)
+    monkeypatch.setattr(ask, "systemd_runs", lambda: True)
     serve(message(ANSWER, variables("PATH=/usr/bin:/bin", "LANG=C.UTF-8")))
     assert environment.collect([]) == {"PATH": {"value": "/usr/bin:/bin"}}
 
@@ -95,8 +95,8 @@ def test_environment(serve: Serve, monkeypatch: pytest.MonkeyPatch) -> None:
 def test_a_value_that_systemctl_puts_in_quotes_is_its_own_to_tell(
     serve: Serve, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(environment.ask, "systemd_runs", lambda: True)
-    monkeypatch.setattr(environment.ask, "run", lambda _argv, _warnings: "A=$'x y'\nB=1")
+    monkeypatch.setattr(ask, "systemd_runs", lambda: True)
+    monkeypatch.setattr(ask, "run", lambda _argv, _warnings: "A=$'x y'\nB=1")
     serve(message(ANSWER, variables("A=x y", "B=1")))
     assert environment.collect([]) == {"A": {"value": "$'x y'"}, "B": {"value": "1"}}
 

@@ -9,7 +9,7 @@ from typing import Any
 import pytest
 from rich.console import Console
 
-from goldsmith import converge
+from goldsmith import converge, proc
 from goldsmith.config import Config, Project, load
 from goldsmith.errors import UsageError
 from goldsmith.progress import Progress
@@ -125,7 +125,7 @@ def locked(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Callable[..., lis
     (tmp_path / "locks").mkdir()
     for name in ("web", "db"):
         (tmp_path / f"locks/{name}.docker.lock").write_text(f"deb {name} 1 all\n")
-    monkeypatch.setattr(converge.proc, "require", lambda _: None)
+    monkeypatch.setattr(proc, "require", lambda _: None)
 
     def converged(lacking: bool = False, **options: Any) -> list[tuple[str, str, Any]]:
         ran: list[tuple[str, str, Any]] = []

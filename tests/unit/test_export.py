@@ -12,10 +12,12 @@ from rich.console import Console
 from goldsmith import docker, export, export_disk, proc
 from goldsmith.compare import Difference
 from goldsmith.errors import GoldsmithError, UsageError
+from goldsmith.export_disk import Disk
+from goldsmith.formats import FORMATS
 from goldsmith.progress import Progress
 from tests.paths import EXAMPLE
 
-DISK = export.Disk(Path("/images/web.qcow2"), "qcow2", 2**26)
+DISK = Disk(Path("/images/web.qcow2"), "qcow2", 2**26)
 IMAGE = export.Image("goldsmith/web", {"Id": "sha256:1", "RepoTags": ["goldsmith/web:1a2b", "goldsmith/web:latest"]})
 
 
@@ -31,14 +33,14 @@ IMAGE = export.Image("goldsmith/web", {"Id": "sha256:1", "RepoTags": ["goldsmith
     ],
 )
 def test_convert(name: str, compress: str, options: list[str]) -> None:
-    form = export.FORMATS[name]
+    form = FORMATS[name]
     argv = export_disk.convert_argv(DISK, form, Path("/out/web"), compress)
     assert argv[:6] == ["qemu-img", "convert", "-f", "qcow2", "-O", form.driver]
     assert argv[6:] == [*options, "/images/web.qcow2", "/out/web"]
 
 
 def test_compare_says_both_formats_and_guesses_none() -> None:
-    argv = export_disk.compare_argv(DISK, export.FORMATS["vhd"], Path("/out/web.vhd"))
+    argv = export_disk.compare_argv(DISK, FORMATS["vhd"], Path("/out/web.vhd"))
     assert argv[2:] == ["-f", "qcow2", "-F", "vpc", "/images/web.qcow2", "/out/web.vhd"]
 
 
@@ -72,9 +74,9 @@ def test_names_of_artifacts_need_no_quoting(text: str, name: str) -> None:
 
 
 def test_names_of_what_is_laid_down() -> None:
-    assert export.names("web", export.FORMATS["vmdk"], "zstd") == ["web.vmdk", "web.vmdk.sha256", "web.vmx"]
-    assert export.names("web", export.FORMATS["raw"], "zstd") == ["web.raw.zst", "web.raw.zst.sha256"]
-    every = [name for form in export.FORMATS.values() for name in export.names("web", form, "")]
+    assert export.names("web", FORMATS["vmdk"], "zstd") == ["web.vmdk", "web.vmdk.sha256", "web.vmx"]
+    assert export.names("web", FORMATS["raw"], "zstd") == ["web.raw.zst", "web.raw.zst.sha256"]
+    every = [name for form in FORMATS.values() for name in export.names("web", form, "")]
     assert len(set(every)) == len(every)
 
 
@@ -92,7 +94,7 @@ def test_formats_come_once_and_a_misspelt_one_is_named() -> None:
 def test_a_format_that_is_not_made_of_the_source(what: Any, name: str, tmp_path: Path) -> None:
     progress = Progress(Console(quiet=True), "")
     with pytest.raises(UsageError, match=f"can't become {name}") as caught:
-        export.export(what, "web", [export.FORMATS[name]], tmp_path / "out", progress)
+        export.export(what, "web", [FORMATS[name]], tmp_path / "out", progress)
     assert "it can become: " in caught.value.hint
     assert not (tmp_path / "out").exists()
 
@@ -173,7 +175,7 @@ def test_a_disk_of_another_size_is_refused(tmp_path: Path, monkeypatch: pytest.M
     monkeypatch.setattr(proc, "require", lambda program: program)
     progress = Progress(Console(quiet=True), "")
     with pytest.raises(GoldsmithError, match="is not the source: Warning: Image size mismatch!"):
-        export.export(export.Disk(path, "raw", 2**20), "web", [export.FORMATS["vdi"]], tmp_path / "out", progress)
+        export.export(Disk(path, "raw", 2**20), "web", [FORMATS["vdi"]], tmp_path / "out", progress)
     assert not (tmp_path / "out").exists()
 
 
@@ -185,5 +187,5 @@ def test_nothing_but_an_artifact_is_replaced(tmp_path: Path) -> None:
     progress = Progress(Console(quiet=True), "")
     for name, message in (("raw", "is the source itself"), ("vdi", "is a folder"), ("parallels", "is a folder")):
         with pytest.raises(GoldsmithError, match=message):
-            export.export(export.Disk(source, "raw", 512), "web", [export.FORMATS[name]], tmp_path, progress)
+            export.export(Disk(source, "raw", 512), "web", [FORMATS[name]], tmp_path, progress)
     assert sorted(path.name for path in tmp_path.iterdir()) == ["web.pvm", "web.raw", "web.vdi"]

@@ -226,7 +226,7 @@ def test_what_is_planted_is_found_and_its_twin_is_not(
 
 
 def test_every_check_is_proven_by_something_planted() -> None:
-    assert {case[0] for case in CASES} == set(hygiene.CHECKS)
+    assert {case[0] for case in CASES} == set(hygiene_rules.CHECKS)
 
 
 @pytest.mark.parametrize("rule", hygiene_rules.RULES, ids=lambda rule: rule.path[:40])
@@ -416,7 +416,7 @@ def test_the_verdict_for_programs(tmp_path: Path) -> None:
     found = judge(tmp_path, {"/var/log/a": "x", "/var/log/b": "x"}, kept, waiver("history", "/root/**")).to_json()
     assert found["schema"] == "goldsmith.hygiene/1"
     assert found["clean"] is False
-    assert found["checks"] == list(hygiene.CHECKS)
+    assert found["checks"] == list(hygiene_rules.CHECKS)
     assert [each["path"] for each in found["offences"]] == ["/var/log/a"]
     assert set(found["offences"][0]) == {"check", "path", "what", "do"}
     assert [(each["path"], each["reason"]) for each in found["waived"]] == [("/var/log/b", "because it is so")]

@@ -263,8 +263,6 @@ def test_what_docker_writes_has_nothing_of_ours(tmp_path: Path, monkeypatch: pyt
     archive = layer_store.Archive(tmp_path / "image.tar")
     made = image(tmp_path, layer(FILES))
     assert archive.add_layers(made)
-    monkeypatch.setattr(
-        docker.proc, "run", lambda argv: Path(argv[argv.index("--output") + 1]).write_bytes(b"Docker's")
-    )
+    monkeypatch.setattr(proc, "run", lambda argv: Path(argv[argv.index("--output") + 1]).write_bytes(b"Docker's"))
     docker.save({**made, "Id": "sha256:unknown"}, archive)
     assert (archive.path.read_bytes(), archive.size) == (b"Docker's", 0)

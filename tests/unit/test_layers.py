@@ -111,7 +111,7 @@ def test_the_base_stays_and_the_description_fits(tmp_path: Path) -> None:
     base = layer(BASE)
     before = image(tmp_path / "before.tar", base, layer([("b", b"1")]), layer([("c", b"2")]))
     with tarfile.open(squashed(before)) as archive:
-        [described] = json.load(archive.extractfile("manifest.json"))  # type: ignore[arg-type]
+        [described] = json.load(archive.extractfile("manifest.json"))
         config_text = archive.extractfile(described["Config"]).read()  # type: ignore[union-attr]
         contents = [archive.extractfile(name).read() for name in described["Layers"]]  # type: ignore[union-attr]
     config = json.loads(config_text)
@@ -127,7 +127,7 @@ def test_what_docker_has_is_not_given_to_it_again(tmp_path: Path) -> None:
     before = image(tmp_path / "before.tar", layer(BASE), layer([("b", b"1")]), layer([("c", b"2")]))
     digest = layers.squash(before, tmp_path / "merged.tar", 1, "goldsmith/x:y")
     with tarfile.open(tmp_path / "merged.tar") as archive:
-        [described] = json.load(archive.extractfile("manifest.json"))  # type: ignore[arg-type]
+        [described] = json.load(archive.extractfile("manifest.json"))
         there = [name for name in described["Layers"] if name in archive.getnames()]
         assert there == described["Layers"][1:]
         data = archive.extractfile(there[0]).read()  # type: ignore[union-attr]
@@ -140,7 +140,7 @@ def test_capabilities_and_odd_names_stay(tmp_path: Path) -> None:
     tar = layer([("ping", b"p"), (odd, b"o")], {"ping": capability})
     before = image(tmp_path / "before.tar", layer(BASE), tar, layer([("b", b"")]))
     with tarfile.open(squashed(before)) as archive:
-        [described] = json.load(archive.extractfile("manifest.json"))  # type: ignore[arg-type]
+        [described] = json.load(archive.extractfile("manifest.json"))
         with tarfile.open(fileobj=archive.extractfile(described["Layers"][1])) as merged:
             assert merged.getmember("ping").pax_headers.items() >= capability.items()
             assert odd in merged.getnames()

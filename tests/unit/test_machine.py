@@ -67,7 +67,7 @@ def test_hardware_that_is_there_but_fails_is_not_used(monkeypatch: pytest.Monkey
     fails.write_text("#!/bin/sh\nexit 134\n")
     fails.chmod(0o755)
     monkeypatch.setenv("PATH", f"{tmp_path}:{os.environ['PATH']}")
-    monkeypatch.setattr(machine.os, "access", lambda *_: True)
+    monkeypatch.setattr(os, "access", lambda *_: True)
     assert machine.accelerator.__wrapped__() == machine.EMULATED
     fails.write_text("#!/bin/sh\nexit 1\n")
     assert machine.accelerator.__wrapped__() == ("-accel", "kvm", "-cpu", "host")

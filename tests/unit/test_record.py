@@ -15,7 +15,7 @@ import pytest
 from ansible_collections.goldsmith.core.plugins.module_utils.collector import paths
 from ansible_collections.goldsmith.core.plugins.module_utils.collector import record as collector
 
-from goldsmith import converge, record, sync
+from goldsmith import converge, record, roles, sync
 from goldsmith.config import Config, Project
 from goldsmith.inventory import Inventory
 
@@ -165,7 +165,7 @@ def test_imported_playbooks_are_looked_at_too(project: Project, monkeypatch: pyt
     of_collection = project.root / "roles/collections.yml"
     of_collection.write_text("- hosts: all\n")
     known = {"site.yml": project.root / "site.yml", "goldsmith.core.site": of_collection}
-    monkeypatch.setattr(sync.roles, "playbook_path", lambda _project, name: str(known[name]))
+    monkeypatch.setattr(roles, "playbook_path", lambda _project, name: str(known[name]))
     found = sync.playbook_files(project, ["site.yml"])
     assert sorted(found) == sorted([project.root / "site.yml", project.root / "other.yml", of_collection])
 

@@ -11,7 +11,7 @@ from rich.console import Console
 
 from goldsmith import config, roles, verify
 from goldsmith.errors import UsageError
-from goldsmith.inventory import Inventory
+from goldsmith.inventory import Inventory, Problem
 from goldsmith.progress import Progress
 
 REPORT = """
@@ -51,7 +51,7 @@ def test_report_is_read() -> None:
 def test_failed_goes_before_unreachable(outcomes: list[str], unreachable: bool, code: int) -> None:
     result = verify.Result([verify.Check("h", "r", "t", outcome, "", 0.0) for outcome in outcomes])
     if unreachable:
-        result.unreachable["web2"] = verify.inventory.Problem("gone", "look")
+        result.unreachable["web2"] = Problem("gone", "look")
     assert result.exit_code == code
 
 
