@@ -13,7 +13,7 @@ setup: ## install what is missing (apt, .venv) and start Docker
 	@scripts/setup.sh
 
 demo: setup ## the main job: one definition, an image and two live hosts, and the proof that they are equal
-	@scripts/with-docker.sh python examples/demo.py
+	@scripts/with-docker.sh python -m examples.demo
 
 test: setup ## everything that CI runs: lint, unit, then a real browser, Docker, Packer, sshd, Molecule and QEMU
 	@scripts/with-docker.sh scripts/test.sh lint reference galaxy sanity unit browser integration molecule molecule_changed vm leftovers

@@ -15,11 +15,11 @@ import time
 from pathlib import Path
 from typing import Any
 
-from lab import Lab
 from rich.box import SIMPLE_HEAD
 from rich.console import Console
 from rich.table import Table
 
+from examples.lab import Lab
 from goldsmith import docker, proc
 from goldsmith.errors import GoldsmithError
 

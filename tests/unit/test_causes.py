@@ -29,11 +29,11 @@ def link(target: str, **more: Any) -> dict[str, Any]:
 def found(a: dict[str, Any], b: dict[str, Any]) -> tuple[Cause, ...]:
     """The causes of what differs between machines with these sections; what runs stands under `runtime`."""
     names = (a.keys() | b.keys()) - {"runtime"}
-    sides = [
+    one, other = (
         machine(name, runtime=side.get("runtime", {}), **{each: side.get(each, {}) for each in names})
         for name, side in (("a", a), ("b", b))
-    ]
-    comparison = compare(sides[0], sides[1], NONE)
+    )
+    comparison = compare(one, other, NONE)
     assert comparison.not_compared == ()
     grouped = causes.group(comparison.differences)
     told = [each for cause in grouped for each in cause.differences]
